@@ -1,0 +1,129 @@
+"""The pre- and post-processing a model was trained with: one description from training to server.
+
+It is built once from the settings, travels inside the weights file and inside ``deploy.yaml``, and is the
+only thing that evaluation, prediction, the exported model and a server read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from paddle_rsseg.errors import RssegError, did_you_mean
+
+#: full scale of the integer types; a band is divided by it unless ``scale`` says otherwise
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "int16": 32767.0, "uint32": 4294967295.0, "int32": 2147483647.0}
+
+
+def normalize(
+    image: np.ndarray,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    scale: float | None,
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """``(image / scale - mean) / std`` per band, float32, H×W×C in and out.
+
+    Args:
+        scale: what the stored numbers are divided by first. None: the full scale of the *type* (255 for uint8,
+            65535 for uint16, 1 for floats). It never depends on the pixels, so two tiles of one scene agree.
+        valid: H×W bool; pixels without data become 0, the mean of the data set.
+    """
+    if scale is None:
+        scale = FULL_SCALE.get(image.dtype.name, 1.0)
+    # one multiply-add per pixel instead of three passes: x * (1 / (scale * std)) - mean / std
+    gain = (1.0 / (scale * np.asarray(std, np.float64))).astype(np.float32)
+    offset = (np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+    out = image.astype(np.float32)
+    out *= gain
+    out -= offset
+    if valid is not None:
+        out[~valid] = 0.0
+    return out
+
+
+@dataclass(frozen=True)
+class InferenceSpec:
+    """How pixels become a network's input, and its output a label map.
+
+    Attributes:
+        num_classes: channels of the logits.
+        bands: 1-based bands of the raster that the network sees, in its order; None takes all, in file order.
+        in_channels: number of those bands.
+        mean, std: per band, in units of ``value / scale``.
+        scale: see :func:`normalize`.
+        nodata: value that marks a pixel without data where the raster itself states none; None: only what it states.
+        window: (height, width) of the sliding window in pixels.
+        stride: (vertical, horizontal) step of it.
+        pad: a window smaller than the network wants is zero-padded at the right and bottom *after* normalising:
+            ``"multiple"`` to a multiple of ``pad_to`` (FarSeg), ``"window"`` to the full window (PaddleSeg port).
+        pad_to: the multiple, 32 for an encoder of output stride 32.
+        average: what overlapping windows average, ``"probs"`` (softmax first) or ``"logits"``.
+        blend: window weights of :func:`paddle_rsseg.windows.blend_weights`.
+        resize: (height, width) to which a whole image is resized before the network, None: never.
+        classes: one name a class.
+        palette: one (R, G, B) a class, 0-255.
+        ignore_index: label value of pixels that count nowhere; also written where the raster has no data.
+    """
+
+    num_classes: int
+    in_channels: int = 3
+    bands: tuple[int, ...] | None = None
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    scale: float | None = None
+    nodata: float | None = None
+    window: tuple[int, int] = (896, 896)
+    stride: tuple[int, int] = (512, 512)
+    pad: Literal["multiple", "window"] = "multiple"
+    pad_to: int = 32
+    average: Literal["probs", "logits"] = "probs"
+    blend: Literal["uniform", "cosine"] = "uniform"
+    resize: tuple[int, int] | None = None
+    classes: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.in_channels:
+                raise RssegError(
+                    f"inference.{name}",
+                    f"{len(getattr(self, name))} values for {self.in_channels} bands",
+                    "one value a band",
+                    "give Normalize one mean and one std per band ('rsseg stats CONFIG' computes them)",
+                )
+        if self.bands is not None and len(self.bands) != self.in_channels:
+            raise RssegError("inference.bands", f"{len(self.bands)} bands for in_channels {self.in_channels}", "the same number")
+        if any(s > w for s, w in zip(self.stride, self.window, strict=True)):
+            raise RssegError(
+                "test_config.stride", f"{self.stride} is larger than the window {self.window}", "stride ≤ crop_size",
+                "a larger stride leaves gaps between the windows",
+            )
+
+    def normalize(self, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+        """H×W×C pixels of the chosen bands → float32 H×W×C network input."""
+        return normalize(image, self.mean, self.std, self.scale, valid)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, for YAML and JSON."""
+        def plain(value: Any) -> Any:
+            return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+        return {key: plain(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "inference") -> InferenceSpec:
+        """The inverse of :meth:`to_dict`; RssegError for an unknown key."""
+        known = [f.name for f in fields(cls)]
+
+        def frozen(value: Any) -> Any:
+            return tuple(frozen(v) for v in value) if isinstance(value, (tuple, list)) else value
+
+        for key in values:
+            if key not in known:
+                raise RssegError(f"{where}.{key}", "unknown key", fix=did_you_mean(key, known))
+        return cls(**{key: frozen(value) for key, value in values.items()})

@@ -1,0 +1,74 @@
+"""The one grid of windows: preparation, crops, evaluation, prediction and deployment all cut an image here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: rows ``y0:y1`` and columns ``x0:x1`` (ends excluded)."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """``array[window.slices]`` is the window of an H×W×… array."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+def starts(length: int, size: int, stride: int) -> list[int]:
+    """First pixels of the windows along one axis.
+
+    With k = min(size, length) there are ``ceil((length - k) / stride) + 1`` windows, the i-th starting at
+    ``min(stride * i, length - k)``: the last one is pulled back inside (FarSeg, SimpleCV's sliding window).
+    """
+    if length < 1 or size < 1 or stride < 1:
+        raise ValueError(f"length, size and stride must be positive, got {length}, {size}, {stride}")
+    size = min(size, length)
+    count = -(-(length - size) // stride) + 1
+    return [min(stride * i, length - size) for i in range(count)]
+
+
+def grid(height: int, width: int, size: tuple[int, int], stride: tuple[int, int]) -> Iterator[Window]:
+    """Windows of a ``height`` × ``width`` image, row by row; each lies inside, so small images give small windows.
+
+    Args:
+        size: (height, width) of a window.
+        stride: (vertical, horizontal) distance between neighbours.
+    """
+    columns = starts(width, size[1], stride[1])
+    for y0 in starts(height, size[0], stride[0]):
+        y1 = min(y0 + size[0], height)
+        for x0 in columns:
+            yield Window(y0, y1, x0, min(x0 + size[1], width))
+
+
+def blend_weights(height: int, width: int, kind: str = "uniform") -> np.ndarray:
+    """H×W float32 weights by which overlapping windows are averaged; always positive.
+
+    ``uniform``: 1 everywhere, the protocol of the published scores. ``cosine``: a raised cosine that falls
+    towards the border of the window, where a network sees least context, so that no seam shows.
+    """
+    if kind == "uniform":
+        return np.ones((height, width), np.float32)
+    if kind == "cosine":
+        def ramp(n: int) -> np.ndarray:
+            # sampled at pixel centres: never 0, so a pixel covered by one border alone still has a weight
+            return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
+
+        return np.maximum(np.outer(ramp(height), ramp(width)), 1e-6).astype(np.float32)
+    raise ValueError(f"unknown window weights {kind!r}: uniform or cosine")
