@@ -1,0 +1,235 @@
+"""What turns a batch of windows into logits: the dynamic graph, or a static one run by Paddle Inference.
+
+A back end is any callable ``backend(batch) -> logits``: N×C×H×W float32 in, N×K×H×W float32 out, both C-contiguous
+NumPy arrays. The caller owns the result and may overwrite it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paddle
+
+from paddle_rsseg.errors import RssegError
+
+if TYPE_CHECKING:
+    from paddle_rsseg.inference.spec import InferenceSpec
+
+Backend = Callable[[np.ndarray], np.ndarray]
+
+#: largest accepted difference between two back ends, relative to the largest absolute logit. Fused convolutions
+#: round differently (about 5e-6 was measured for a ResNet-50 pyramid); a wrong interpolation differs by 1e-1 and more
+TOLERANCE = 1e-3
+
+
+class DynamicBackend:
+    """The model as it is, without a graph: no start-up cost, slowest on CPU.
+
+    Args:
+        model: returns a list of logits, the main one first. It is put into evaluation mode.
+    """
+
+    name = "dynamic"
+
+    def __init__(self, model: paddle.nn.Layer):
+        self.model = model
+        model.eval()
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            return self.model(paddle.to_tensor(batch))[0].astype("float32").numpy()
+
+
+class PaddleInferenceBackend:
+    """An exported graph run by Paddle Inference, the fast road on CPU.
+
+    Args:
+        export_dir: directory with ``model.json`` (or ``model.pdmodel``) and ``model.pdiparams``.
+        threads: CPU threads; None takes every core this process may use.
+        device: ``"cpu"``, ``"gpu"`` or ``"gpu:1"``.
+
+    Raises:
+        RssegError: no such files, or a graph that this version of Paddle cannot read.
+    """
+
+    name = "paddle"
+
+    def __init__(self, export_dir: str | Path, threads: int | None = None, device: str = "cpu"):
+        from paddle import inference
+
+        graph, parameters = static_files(export_dir)
+        config = inference.Config(str(graph), str(parameters))
+        config.disable_glog_info()
+        if device.startswith("gpu"):
+            config.enable_use_gpu(256, int(device.partition(":")[2] or 0))  # 256 MB to begin with; it grows
+        else:
+            config.disable_gpu()
+            config.set_cpu_math_library_num_threads(threads or available_cores())
+            if graph.suffix == ".json":
+                # With this pass every interpolation fails on 3.3 and is silently wrong on 3.2; without it the
+                # fused oneDNN convolutions, which make the speed, stay. enable_memory_optim() fails outright.
+                config.delete_pass("onednn_placement_pass")
+            else:
+                config.enable_mkldnn()
+        self.predictor = inference.create_predictor(config)
+        self._input = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
+        self._output = self.predictor.get_output_handle(self.predictor.get_output_names()[0])
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        batch = np.ascontiguousarray(batch, np.float32)
+        self._input.reshape(batch.shape)
+        self._input.copy_from_cpu(batch)
+        self.predictor.run()
+        return self._output.copy_to_cpu()
+
+
+def available_cores() -> int:
+    """Cores this process may run on (a container or ``taskset`` may grant fewer than the machine has)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def static_files(export_dir: str | Path) -> tuple[Path, Path]:
+    """(graph, parameters) of an export directory.
+
+    Raises:
+        RssegError: a file is missing, or this Paddle would crash on the graph (2.x dies on a ``.json`` one).
+    """
+    directory = Path(export_dir)
+    graph = next((p for p in (directory / "model.json", directory / "model.pdmodel") if p.is_file()), None)
+    parameters = directory / "model.pdiparams"
+    if graph is None or not parameters.is_file():
+        raise RssegError(
+            directory, "no exported model", "model.json and model.pdiparams", "write it with tools/export.py"
+        )
+    if graph.suffix == ".json" and paddle.__version__.startswith("2."):
+        raise RssegError(
+            graph,
+            f"Paddle {paddle.__version__} cannot read a .json graph",
+            "Paddle 3.x",
+            "export again with this Paddle",
+        )
+    return graph, parameters
+
+
+class _MainLogits(paddle.nn.Layer):
+    """The graph that is exported: normalised image in, main logits out."""
+
+    def __init__(self, model: paddle.nn.Layer):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        return self.model(image)[0]
+
+
+def save_static(model: paddle.nn.Layer, directory: str | Path, in_channels: int) -> tuple[Path, Path]:
+    """Trace ``model`` with free batch, height and width and write ``model.json``/``.pdmodel`` + ``model.pdiparams``.
+
+    The graph takes the normalised image N×C×H×W float32 and returns the main *logits*. The model keeps its mode
+    (train or eval), its weights and its own ``forward``.
+
+    Returns:
+        (graph, parameters), the files written.
+    """
+    training = model.training
+    wrapper = _MainLogits(model)
+    wrapper.eval()
+    image = paddle.static.InputSpec([None, in_channels, None, None], "float32", "image")
+    try:
+        # full_graph: the default of 3.x compiles bytecode instead and ignores the input's description
+        traced = paddle.jit.to_static(wrapper, input_spec=[image], full_graph=True)
+        paddle.jit.save(traced, str(Path(directory) / "model"))
+    finally:
+        if training:
+            model.train()
+    return static_files(directory)
+
+
+def difference(
+    reference: Backend, other: Backend, in_channels: int, sizes: list[tuple[int, int]], seed: int = 0
+) -> float:
+    """Largest difference of two back ends on random images, relative to the largest absolute logit.
+
+    Args:
+        sizes: (height, width) of the images; one batch of two is made of each.
+
+    Returns:
+        0 or more; infinity if shapes differ or a value is not finite in one of them only.
+    """
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    for height, width in sizes:
+        batch = rng.standard_normal((2, in_channels, height, width), np.float32)
+        expected, seen = reference(batch), other(batch)
+        if expected.shape != seen.shape:
+            return float("inf")
+        gap = np.abs(expected - seen).max() / max(float(np.abs(expected).max()), 1e-12)
+        worst = max(worst, float(gap) if np.isfinite(gap) else float("inf"))
+    return worst
+
+
+def compile_backend(model: paddle.nn.Layer, spec: InferenceSpec, threads: int | None = None) -> PaddleInferenceBackend:
+    """The model as a static graph on all cores, checked against the dynamic graph at two sizes.
+
+    The graph lies in a temporary directory that is removed when the result is garbage-collected.
+
+    Raises:
+        RssegError: the graph cannot be traced or loaded, or its logits differ by more than :data:`TOLERANCE`.
+    """
+    directory = tempfile.mkdtemp(prefix="rsseg-compiled-")
+    where, training, step = type(model).__name__, model.training, spec.pad_to
+    try:
+        save_static(model, directory, spec.in_channels)
+        compiled = PaddleInferenceBackend(directory, threads)
+        sizes = [(2 * step, 3 * step), (5 * step, 3 * step)]
+        gap = difference(DynamicBackend(model), compiled, spec.in_channels, sizes)
+        if not gap <= TOLERANCE:
+            seen = f"compiled logits differ from the model's by {gap:.1e} (relative)"
+            raise RssegError(where, seen, f"at most {TOLERANCE:g}", "use --backend dynamic")
+    except Exception as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, RssegError):
+            raise
+        # Paddle raises whatever it likes from the tracer; what matters to the user is the way out
+        raise RssegError(where, f"cannot be compiled ({_last_line(error)})", fix="use --backend dynamic") from error
+    finally:
+        if training:
+            model.train()
+    weakref.finalize(compiled, shutil.rmtree, directory, True)
+    return compiled
+
+
+def _last_line(error: Exception) -> str:
+    """The telling line of a Paddle error: the last one that is not empty, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:160]}" if lines else type(error).__name__
+
+
+def make_backend(model: paddle.nn.Layer, spec: InferenceSpec, kind: str = "auto", threads: int | None = None) -> Any:
+    """A back end for a model.
+
+    Args:
+        kind: ``"dynamic"``; ``"paddle"`` (compiled, an error if that fails); ``"auto"``: compiled on CPU, and where
+            that fails the dynamic graph after saying so on stderr; dynamic on GPU.
+    """
+    if kind == "dynamic":
+        return DynamicBackend(model)
+    if kind not in ("auto", "paddle"):
+        raise RssegError("--backend", f"unknown back end {kind!r}", "auto, dynamic or paddle")
+    if kind == "auto" and not paddle.get_device().startswith("cpu"):
+        return DynamicBackend(model)
+    try:
+        return compile_backend(model, spec, threads)
+    except RssegError as error:
+        if kind == "paddle":
+            raise
+        print(f"warning: {error}; going on with the slower dynamic graph", file=sys.stderr)
+        return DynamicBackend(model)
