@@ -1,0 +1,41 @@
+"""Shared by all benchmarks: run a worker as a whole process, take its JSON line, keep time and peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+THREAD_SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "RSSEG_NO_REEXEC")
+
+
+def cpu() -> str:
+    """Name of the processor: ratios differ between vendors, because Paddle's MKL treats them differently."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return f"{names[0] if names else platform.processor()} × {os.cpu_count()}"
+
+
+def run(python: str, script: str, *args: object, switches: dict[str, str] | None = None) -> dict:
+    """Run ``script`` under ``python`` with exactly ``switches`` of the thread switches set; its last line is JSON."""
+    env = {key: value for key, value in os.environ.items() if key not in THREAD_SWITCHES}
+    env.update(switches or {})
+    env["PYTHONPATH"] = str(ROOT)
+    command = [python, str(ROOT / "benchmarks" / script), *map(str, args)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: {' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
