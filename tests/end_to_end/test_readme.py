@@ -1,0 +1,89 @@
+"""Every command of the README is executed, on a small copy of what it talks about, in the order a reader meets it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: what is appended (or, with a leading "s/", replaced) so that a command takes seconds instead of hours
+SHRINK = {
+    "tools/synth.py data/synth": "s/--scenes 16 --size 768 768/--scenes 4 --size 288 288/",
+    "tools/train.py --config configs/farseg/farseg_r18_synth.yml": "--iters 4 --batch_size 2 --save_interval 2 --log_iters 1 --no_progress",
+    "tools/train.py --config configs/farseg/farseg_r50_896x896": "--iters 2 --batch_size 2 --log_iters 1 --no_progress --opts model.backbone=ResNet18 model.pretrained=null",
+    "tools/val.py --config configs/farseg/farseg_r50": "--opts model.backbone=ResNet18",
+    "tools/convert_weights.py": "s/farseg_r50/farseg_r18/",
+}
+#: run elsewhere: `make` by CI itself, installation by make, TIPC by its own test
+ELSEWHERE = ("make ", "pip install", "bash test_tipc/")
+
+
+def commands(readme: str) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.S)
+    return [line for block in blocks for line in block.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def shrink(command: str) -> str:
+    for start, change in SHRINK.items():
+        if start in command:
+            if change.startswith("s/"):
+                old, new = change[2:-1].split("/")
+                return command.replace(old, new)
+            return f"{command} {change}"
+    return command
+
+
+def run(command: str, cwd: Path) -> None:
+    words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A working copy with the files a reader has, and the two downloads he would have made."""
+    where = tmp_path_factory.mktemp("readme") / "paddle_rsseg"
+    shutil.copytree(
+        ROOT, where,
+        ignore=shutil.ignore_patterns(".git", ".venv*", "output", "data.*", ".*_cache", "__pycache__", "build", "*.egg-info"),
+    )
+    return where
+
+
+def test_both_languages_show_the_same_commands():
+    assert commands("README.md") == commands("README_CN.md")
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme(clone):
+    torch = pytest.importorskip("torch")
+    run("python tools/synth.py iSAID_zip --format zips --scenes 3 --size 400 600", clone)
+    farseg = subprocess.run(
+        [sys.executable, "-c", "import paddle_rsseg as rs, numpy as np;"
+         "np.savez('w.npz', **{k: v.numpy() for k, v in rs.create_model('farseg_r18', num_classes=16).state_dict().items()})"],
+        cwd=clone, capture_output=True, text=True,
+    )
+    assert farseg.returncode == 0, farseg.stderr
+    import numpy as np
+
+    with np.load(clone / "w.npz") as w:
+        rename = lambda k: "module." + k.replace("._mean", ".running_mean").replace("._variance", ".running_var")  # noqa: E731
+        torch.save({"model": {rename(k): torch.from_numpy(w[k]) for k in w.files}}, clone / "farseg50.pth")
+    for command in commands("README.md"):
+        if command.startswith(ELSEWHERE):
+            continue
+        small = shrink(command)
+        if "iter_60000" in small:  # the shrunk training stops at its own last iteration
+            small = small.replace("iter_60000", "iter_2")
+        run(small, clone)
+    code = re.findall(r"```python\n(.*?)```", (clone / "README.md").read_text(encoding="utf-8"), re.S)
+    for block in code:
+        done = subprocess.run([sys.executable, "-c", block], cwd=clone, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
