@@ -1,0 +1,100 @@
+"""One file in, checked settings out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from paddle_rsseg.config import tree
+from paddle_rsseg.config.components import check_components
+from paddle_rsseg.config.consistency import complete
+from paddle_rsseg.config.schema import Settings
+from paddle_rsseg.config.spelling import translate
+from paddle_rsseg.errors import RssegError
+
+log = logging.getLogger("paddle_rsseg")
+
+
+def load_config(path: str | Path, opts: Sequence[str] = ()) -> Settings:
+    """Read, merge, override, validate.
+
+    Args:
+        path: a YAML file, of this project or of PaddleSeg.
+        opts: overrides like ``loss.types.0.gamma=3``.
+
+    Returns:
+        Settings in which ``num_classes``, ``in_channels`` and ``ignore_index`` of model and losses are filled in
+        from the data sets where the file leaves them out. Files on disk are not looked at: see ``check_paths``.
+
+    Raises:
+        RssegError: anything wrong, with its line. Keys of PaddleSeg without effect are only logged.
+    """
+    notes: list[str] = []
+    root = translate(tree.read(path), notes)
+    for option in opts:
+        root = tree.assign(root, option)
+    if opts:
+        root = translate(root, notes)
+    settings = _validate(root)
+    settings._source = str(path)
+    settings._origins.update(tree.origins(root))
+    settings = complete(check_components(settings))
+    for note in notes:
+        log.warning(note)
+    return settings
+
+
+def loads_config(text: str, source: str = "the stored configuration") -> Settings:
+    """Settings from YAML text, such as ``Settings.dump()`` writes."""
+    root = translate(tree.parse(text, source), [])
+    settings = _validate(root)
+    settings._source = source
+    settings._origins.update(tree.origins(root))
+    return complete(check_components(settings))
+
+
+def _validate(root: tree.Node) -> Settings:
+    try:
+        return Settings.model_validate(tree.plain(root))
+    except ValidationError as error:
+        raise _explained(error.errors()[0], root) from None
+
+
+def _explained(error: Any, root: tree.Node) -> RssegError:
+    """The first of pydantic's errors as one of ours."""
+    context = error.get("ctx", {})
+    loc = list(error["loc"])
+    if error["type"] == "rsseg" and context["key"]:
+        loc.append(context["key"])
+    path = _written(loc, root)
+    where = tree.place(root, path)
+    if error["type"] == "rsseg":
+        return RssegError(where, context["seen"], context["wanted"], context["fix"])
+    if error["type"] == "missing":
+        return RssegError(where, "not given", f"a value for {path[-1]!r}", "add it to the YAML")
+    wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return RssegError(where, _shown(error["input"]), wanted)
+
+
+def _written(loc: list[str | int], root: tree.Node) -> list[str | int]:
+    """``loc`` without the parts that pydantic adds for the chosen member of a union."""
+    path: list[str | int] = []
+    node: tree.Node | None = root
+    for i, part in enumerate(loc):
+        value = node.value if node is not None else None
+        children = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+        if part not in children and i < len(loc) - 1 and node is not None:
+            continue
+        path.append(part)
+        node = children.get(part)
+    return path
+
+
+def _shown(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    return text if len(text) <= 80 else f"{text[:77]}…"
