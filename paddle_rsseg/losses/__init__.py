@@ -1,1 +1,8 @@
-""""""
+"""Losses. Each takes N×K×H×W logits and N×H×W labels and returns a scalar."""
+
+from __future__ import annotations
+
+from paddle_rsseg.losses import combined, cross_entropy, focal
+from paddle_rsseg.losses.combined import OutputLosses, build_loss
+
+__all__ = ["OutputLosses", "build_loss", "combined", "cross_entropy", "focal"]

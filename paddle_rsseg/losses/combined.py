@@ -1,0 +1,105 @@
+"""The losses of a training run, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import paddle
+import paddle.nn as nn
+
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.registry import LOSSES
+
+
+@LOSSES.register()
+class MixedLoss(nn.Layer):
+    """A weighted sum of losses of one output, as in PaddleSeg.
+
+    Args:
+        losses: the terms, each a ``{"type": …}`` mapping or a loss.
+        coef: one weight a term.
+        ignore_index: for the terms that state none.
+    """
+
+    def __init__(self, losses: Sequence[Any], coef: Sequence[float], ignore_index: int = 255):
+        super().__init__()
+        if len(losses) != len(coef):
+            raise RssegError("MixedLoss.coef", f"{len(coef)} weights for {len(losses)} losses", "one a loss")
+        self.losses = nn.LayerList([_build_term(loss, ignore_index) for loss in losses])
+        self.coef = [float(c) for c in coef]
+
+    def terms(self, logits: paddle.Tensor, label: paddle.Tensor) -> list[tuple[str, paddle.Tensor]]:
+        """(name, weighted value) of every term."""
+        return [
+            (name, coef * value)
+            for loss, coef in zip(self.losses, self.coef, strict=True)
+            for name, value in _terms(loss, logits, label)
+        ]
+
+    def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        return paddle.add_n([value for _, value in self.terms(logits, label)])
+
+
+class OutputLosses(nn.Layer):
+    """One loss for each output of the network: ``(outputs, label) -> {name: weighted scalar}``, to be summed.
+
+    The names are the losses' types, for the main output as they are (``CrossEntropyLoss``), for the auxiliary ones
+    with their number (``aux1.CrossEntropyLoss``). In train mode every loss must meet an output; in eval mode, where
+    networks give no auxiliary outputs, the first losses count.
+    """
+
+    def __init__(self, losses: Sequence[nn.Layer], coef: Sequence[float]):
+        super().__init__()
+        self.losses = nn.LayerList(losses)
+        self.coef = [float(c) for c in coef]
+
+    def forward(self, outputs: Sequence[paddle.Tensor], label: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        if len(outputs) > len(self.losses) or (self.training and len(outputs) != len(self.losses)):
+            raise RssegError(
+                "loss.types",
+                f"{len(self.losses)} losses for {len(outputs)} outputs of the network",
+                "one for each output",
+                "one type with as many coef as outputs is enough",
+            )
+        values: dict[str, paddle.Tensor] = {}
+        for i, (logits, loss, coef) in enumerate(zip(outputs, self.losses, self.coef, strict=False)):
+            for name, value in _terms(loss, logits, label):
+                name = f"aux{i}.{name}" if i else name
+                same = sum(key.partition("#")[0] == name for key in values)
+                values[f"{name}#{same + 1}" if same else name] = coef * value
+        return values
+
+
+def build_loss(loss: Any, ignore_index: int = 255) -> OutputLosses:
+    """The losses of ``settings.loss``: a mapping or an object with ``types`` and ``coef``.
+
+    Args:
+        loss: ``types`` is a list of components (mappings or objects with ``spec()``), one for each output of the
+            network, main first; a single one is used for every output. ``coef`` has one weight for each output.
+        ignore_index: for the losses that state none; the data set's.
+
+    Raises:
+        RssegError: unknown loss or argument, or numbers of types and weights that do not fit.
+    """
+    types, coef = (loss["types"], loss["coef"]) if isinstance(loss, Mapping) else (loss.types, loss.coef)
+    types, coef = list(types), list(coef)
+    if len(types) == 1:
+        # each output has its own object: a step counter must advance once an iteration, not once an output
+        types = types * len(coef)
+    if len(types) != len(coef) or not types:
+        raise RssegError("loss.coef", f"{len(coef)} weights for {len(types)} types", "one weight a type")
+    return OutputLosses([_build_term(term, ignore_index, f"loss.types[{i}]") for i, term in enumerate(types)], coef)
+
+
+def _build_term(term: Any, ignore_index: int, where: str = "loss") -> nn.Layer:
+    if isinstance(term, nn.Layer):
+        return term
+    spec = term.spec() if hasattr(term, "spec") else dict(term)
+    return LOSSES.build({"ignore_index": ignore_index, **spec}, where=where)
+
+
+def _terms(loss: nn.Layer, logits: paddle.Tensor, label: paddle.Tensor) -> list[tuple[str, paddle.Tensor]]:
+    if isinstance(loss, MixedLoss):
+        return loss.terms(logits, label)
+    return [(type(loss).__name__, loss(logits, label))]

@@ -1,0 +1,33 @@
+"""Plain cross entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+
+from paddle_rsseg.losses.pixel import PixelLoss, ratio
+from paddle_rsseg.registry import LOSSES
+
+
+@LOSSES.register()
+class CrossEntropyLoss(PixelLoss):
+    """Mean cross entropy over the pixels that count.
+
+    Args:
+        weight: one for each class; the mean is then the weighted one, Σ w·ℓ / Σ w.
+        ignore_index: label of the pixels that do not count.
+    """
+
+    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int = 255):
+        super().__init__(ignore_index)
+        self.weight = None if weight is None else [float(w) for w in weight]
+
+    def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        loss = self.cross_entropy(logits, label)
+        if self.weight is None:
+            return ratio(loss.sum(), self.valid_pixels(logits, label), empty=0.0)
+        valid = label != self.ignore_index
+        weight = paddle.to_tensor(self.weight, logits.dtype)
+        weight = weight[paddle.where(valid, label, paddle.zeros_like(label))] * valid.astype(logits.dtype)
+        return ratio((loss * weight).sum(), weight.sum(), empty=0.0)

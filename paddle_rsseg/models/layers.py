@@ -1,0 +1,86 @@
+"""Building blocks of the networks: convolutions with their initial values, norms, and exact resizing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import paddle
+import paddle.nn as nn
+import paddle.nn.functional as F
+
+from paddle_rsseg.errors import RssegError
+
+HALF = (paddle.float16, paddle.bfloat16)
+
+
+def conv2d(in_channels: int, out_channels: int, kernel: int, init: str = "default", **options: Any) -> nn.Conv2D:
+    """A convolution that keeps the size (stride 1), with the initial values of the reference networks.
+
+    Paddle's own default differs from PyTorch's by a factor of 2.4 in spread, hence always explicit here.
+
+    Args:
+        init: ``default``: PyTorch's, uniform ±1/√fan_in, bias too; ``xavier_like``: uniform ±√(3/fan_in) (Kaiming
+            with a = 1), bias 0, the FPN's; ``relu``: normal √(2/fan_out), bias 0, the ResNet's.
+        options: of ``nn.Conv2D``; ``bias_attr=False`` for no bias.
+    """
+    options.setdefault("padding", kernel // 2 * options.get("dilation", 1))
+    groups = options.get("groups", 1)
+    fan_in = in_channels // groups * kernel * kernel
+    fan_out = out_channels // groups * kernel * kernel
+    uniform = nn.initializer.Uniform
+    weight, bias = {
+        "default": (uniform(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in)),) * 2,
+        "xavier_like": (uniform(-math.sqrt(3 / fan_in), math.sqrt(3 / fan_in)), nn.initializer.Constant(0.0)),
+        "relu": (nn.initializer.Normal(0.0, math.sqrt(2 / fan_out)), nn.initializer.Constant(0.0)),
+    }[init]
+    options["weight_attr"] = paddle.ParamAttr(initializer=weight)
+    if options.get("bias_attr") is not False:
+        options["bias_attr"] = paddle.ParamAttr(initializer=bias)
+    return nn.Conv2D(in_channels, out_channels, kernel, **options)
+
+
+def batch_norm(channels: int, frozen: bool = False) -> nn.BatchNorm2D:
+    """BatchNorm as in the reference networks: eps 1e-5 and statistics that keep 90 % of their old value.
+
+    Paddle's momentum is the weight of the *old* value, PyTorch's that of the new one: 0.9 here is 0.1 there.
+    (On CPU Paddle puts the biased variance of the batch into the running one, PyTorch and cuDNN the unbiased:
+    a factor of (n-1)/n with n = N·h·w, which matters only for tiny maps.)
+
+    Args:
+        frozen: the affine parameters do not train and the running statistics are used, also while training.
+    """
+    norm = nn.BatchNorm2D(channels, momentum=0.9, epsilon=1e-5, use_global_stats=True if frozen else None)
+    if frozen:
+        freeze(norm)
+    return norm
+
+
+def make_norm(kind: str, channels: int, num_groups: int = 32) -> nn.Layer:
+    """``BatchNorm`` or ``GroupNorm`` (with ``num_groups`` groups) by name."""
+    if kind == "BatchNorm":
+        return batch_norm(channels)
+    if kind == "GroupNorm":
+        return nn.GroupNorm(num_groups, channels, epsilon=1e-5)
+    raise RssegError("model.norm", repr(kind), "BatchNorm or GroupNorm")
+
+
+def freeze(layer: nn.Layer) -> None:
+    """No parameter of ``layer`` trains from now on."""
+    for parameter in layer.parameters():
+        parameter.trainable = False
+
+
+def spatial_size(x: paddle.Tensor) -> Any:
+    """(height, width) of an N×C×H×W map: numbers, or a tensor while a graph of dynamic size is traced."""
+    return x.shape[2:] if paddle.in_dynamic_mode() else paddle.shape(x)[2:]
+
+
+def resize(x: paddle.Tensor, size: Any) -> paddle.Tensor:
+    """Bilinear with aligned corners to exactly ``size``, the up-sampling of FarSeg's decoder and classifier."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def full_precision(x: paddle.Tensor) -> paddle.Tensor:
+    """Half precision becomes float32; float32 and float64 stay as they are."""
+    return x.astype("float32") if x.dtype in HALF else x
