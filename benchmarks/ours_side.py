@@ -1,0 +1,87 @@
+"""One measurement of paddle_rsseg; the counterpart of peers/paddleseg_side.py. Prints one JSON line.
+
+``slide``: the window engine over one image, as `val` and `predict` use it (compiled back end, row bands).
+``train``: a step of the training loop on one batch.  ``weights``: make the weights both sides load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+
+import numpy as np
+import paddle
+
+from paddle_rsseg.inference.spec import InferenceSpec
+from paddle_rsseg.models import create_model
+
+CLASSES = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=["weights", "slide", "train"])
+    parser.add_argument("work", help="folder with weights.npz, image.npy and where labels go")
+    parser.add_argument("--arch", default="farseg_r50")
+    parser.add_argument("--crop", type=int, default=512)
+    parser.add_argument("--stride", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=4)
+    args = parser.parse_args()
+    paddle.set_device("cpu")
+    paddle.seed(0)
+    model = create_model(args.arch, num_classes=CLASSES)
+    if args.task == "weights":
+        np.savez(f"{args.work}/weights.npz", **{name: value.numpy() for name, value in model.state_dict().items()})
+        print("{}")
+        return
+    weights = np.load(f"{args.work}/weights.npz")
+    model.set_state_dict({name: weights[name] for name in weights.files})
+    image = np.load(f"{args.work}/image.npy")  # H×W×3 float32, normalised
+    spec = InferenceSpec(
+        num_classes=CLASSES, mean=(0, 0, 0), std=(1, 1, 1), scale=1.0, average="logits", pad="window",
+        window=(args.crop, args.crop), stride=(args.stride, args.stride),
+    )
+
+    if args.task == "slide":
+        from paddle_rsseg.inference.backends import compile_backend
+        from paddle_rsseg.inference.engine import WindowPredictor
+
+        model.eval()
+        started = time.perf_counter()
+        backend = compile_backend(model, spec)
+        compile_seconds = time.perf_counter() - started
+        backend(image[None, : args.crop, : args.crop].transpose(0, 3, 1, 2).copy())  # warm up
+        started = time.perf_counter()
+        labels = WindowPredictor(backend, spec, batch_size=args.batch).predict(image)
+        seconds = time.perf_counter() - started
+        np.save(f"{args.work}/labels_ours.npy", labels)
+        extra = {"compile_seconds": compile_seconds}
+    else:
+        from paddle_rsseg.losses import AnnealingSoftmaxFocalLoss
+
+        model.train()
+        loss_layer = AnnealingSoftmaxFocalLoss(T_max=10000)
+        optimizer = paddle.optimizer.Momentum(
+            0.007, 0.9, model.parameters(), weight_decay=1e-4, grad_clip=paddle.nn.ClipGradByGlobalNorm(35.0)
+        )
+        crop = image[: args.crop, : args.crop].transpose(2, 0, 1)[None].repeat(args.batch, 0)
+        x = paddle.to_tensor(crop)
+        y = paddle.to_tensor(np.load(f"{args.work}/label.npy")[None].repeat(args.batch, 0).astype("int64"))
+        times = []
+        for _ in range(args.steps + 1):
+            started = time.perf_counter()
+            loss = loss_layer(model(x)[0], y)
+            loss.backward()
+            optimizer.step()
+            optimizer.clear_grad()
+            loss.item()
+            times.append(time.perf_counter() - started)
+        seconds, extra = float(np.median(times[1:])), {}
+    print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **extra}))
+
+
+if __name__ == "__main__":
+    main()
