@@ -97,19 +97,33 @@ class InferenceSpec:
                     "give Normalize one mean and one std per band ('rsseg stats CONFIG' computes them)",
                 )
         if self.bands is not None and len(self.bands) != self.in_channels:
-            raise RssegError("inference.bands", f"{len(self.bands)} bands for in_channels {self.in_channels}", "the same number")
+            raise RssegError(
+                "inference.bands", f"{len(self.bands)} bands for in_channels {self.in_channels}", "the same number"
+            )
         if any(s > w for s, w in zip(self.stride, self.window, strict=True)):
             raise RssegError(
-                "test_config.stride", f"{self.stride} is larger than the window {self.window}", "stride ≤ crop_size",
+                "test_config.stride",
+                f"{self.stride} is larger than the window {self.window}",
+                "stride ≤ crop_size",
                 "a larger stride leaves gaps between the windows",
             )
 
-    def normalize(self, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-        """H×W×C pixels of the chosen bands → float32 H×W×C network input."""
-        return normalize(image, self.mean, self.std, self.scale, valid)
+    def normalize(
+        self, image: np.ndarray, valid: np.ndarray | None = None, stored: np.dtype | None = None
+    ) -> np.ndarray:
+        """H×W×C pixels of the chosen bands → float32 H×W×C network input.
+
+        Args:
+            stored: number type of the file where ``image`` has been converted since, by resizing.
+        """
+        scale = self.scale
+        if scale is None and stored is not None:
+            scale = FULL_SCALE.get(stored.name, 1.0)
+        return normalize(image, self.mean, self.std, scale, valid)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, for YAML and JSON."""
+
         def plain(value: Any) -> Any:
             return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 

@@ -1,0 +1,299 @@
+"""The one engine that turns a raster into a label map: evaluation, prediction and deployment all run it.
+
+It needs NumPy, OpenCV, rasterio and a back end, and nothing of the training code. Three things are in its hands:
+every pixel is read once, in strips as tall as a window; a thread cuts, normalises and pads the next batch while the
+network computes; and finished rows leave as :class:`Band` as soon as no further window touches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from paddle_rsseg import windows
+from paddle_rsseg.data.raster import open_raster
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.prefetch import prefetch
+from paddle_rsseg.inference.spec import InferenceSpec
+from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
+from paddle_rsseg.windows import Window
+
+
+class Band(NamedTuple):
+    """Finished rows ``y0:y1`` of a map.
+
+    Attributes:
+        labels: rows × width uint8; ``ignore_index`` where the raster has no data.
+        probabilities: classes × rows × width float32 if asked for; 0 where the raster has no data.
+    """
+
+    y0: int
+    y1: int
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+class _Batch(NamedTuple):
+    windows: list[Window]
+    pixels: np.ndarray  # N×C×H×W float32, normalised and padded
+
+
+class _RowsDone(NamedTuple):
+    """No window from here on touches the rows above ``end``."""
+
+    end: int
+    valid: np.ndarray | None
+
+
+class WindowPredictor:
+    """Sliding-window prediction in memory that grows with the image's width but not with its height.
+
+    Args:
+        backend: N×C×H×W float32 → logits N×K×H×W float32 (see :mod:`paddle_rsseg.inference.backends`).
+        spec: how the model wants its input and what its output means.
+        batch_size: windows given to the back end at once.
+
+    A window without one valid pixel is not computed.
+    """
+
+    def __init__(self, backend: Callable[[np.ndarray], np.ndarray], spec: InferenceSpec, batch_size: int = 4):
+        if batch_size < 1:
+            raise RssegError("batch_size", str(batch_size), "at least 1")
+        if spec.num_classes > 255 or not 0 <= spec.ignore_index <= 255:
+            seen = f"{spec.num_classes} classes with ignore_index {spec.ignore_index}"
+            raise RssegError(
+                "inference", seen, "at most 255 classes and an ignore_index from 0 to 255 (label maps are 8 bit)"
+            )
+        self.backend = backend
+        self.spec = spec
+        self.batch_size = batch_size
+
+    # ------------------------------------------------------------------ public
+
+    def predict(self, raster: Any) -> np.ndarray:
+        """Label map H×W uint8 of a raster, path or array (H×W×C)."""
+        raster = open_raster(raster)
+        labels = np.empty((raster.height, raster.width), np.uint8)
+        for band in self.bands(raster):
+            labels[band.y0 : band.y1] = band.labels
+        return labels
+
+    def bands(self, raster: Any, probabilities: bool = False) -> Iterator[Band]:
+        """Finished rows from top to bottom, without gap or overlap.
+
+        Args:
+            raster: Raster, path or H×W×C array.
+            probabilities: give class probabilities along with the labels.
+
+        Raises:
+            RssegError: the raster's bands do not fit the model, or the network's output does not.
+        """
+        raster = open_raster(raster)
+        self._check(raster)
+        if self.spec.resize is not None:
+            yield from self._resized_bands(raster, probabilities)
+            return
+        rows = min(self.spec.window[0], raster.height)
+        sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=probabilities)
+        for item in prefetch(self._read(raster)):
+            if isinstance(item, _Batch):
+                for window, scores in zip(item.windows, self._run(item.pixels), strict=True):
+                    sums.add(window, self._scores(scores[:, : window.height, : window.width]), self._weight(window))
+            else:
+                yield self._band(sums, item, probabilities, raster)
+
+    def predict_whole(self, images: Iterable[Any]) -> Iterator[np.ndarray]:
+        """Label maps of images that go through the network in one piece each: the patch protocol.
+
+        Neighbours of equal padded size share a batch. The padding goes to the next multiple of ``pad_to``.
+        """
+        for pixels, sizes, valids in prefetch(self._whole_batches(images)):
+            for scores, (height, width), valid in zip(self._run(pixels), sizes, valids, strict=True):
+                yield self._ignore(argmax(scores[:, :height, :width]), valid)
+
+    # ------------------------------------------------------------------ in: pixels to batches
+
+    def _read(self, raster: Any) -> Iterator[_Batch | _RowsDone]:
+        """Batches of the windows of one row of the grid, then the rows that this finishes; and so on."""
+        spec = self.spec
+        strip: np.ndarray | None = None  # the rows under the present windows, as stored
+        valid: np.ndarray | None = None
+        top = bottom = 0
+        grid_rows = windows.starts(raster.height, spec.window[0], spec.stride[0])
+        columns = windows.starts(raster.width, spec.window[1], spec.stride[1])
+        for i, y0 in enumerate(grid_rows):
+            y1 = min(y0 + spec.window[0], raster.height)
+            new = Window(bottom, y1, 0, raster.width)
+            pixels, seen = self._pixels(raster, new)
+            strip = pixels if strip is None else np.concatenate([strip[y0 - top :], pixels])
+            valid = _stack(None if valid is None else valid[y0 - top :], bottom - y0, seen, new)
+            top, bottom = y0, y1
+
+            wanted = [Window(y0, y1, x0, min(x0 + spec.window[1], raster.width)) for x0 in columns]
+            if valid is not None:
+                wanted = [w for w in wanted if valid[:, w.x0 : w.x1].any()]
+            for k in range(0, len(wanted), self.batch_size):
+                yield self._cut(wanted[k : k + self.batch_size], strip, valid)
+            end = grid_rows[i + 1] if i + 1 < len(grid_rows) else raster.height
+            yield _RowsDone(end, None if valid is None else valid[: end - y0].copy())
+
+    def _cut(self, wanted: list[Window], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
+        height, width = self._padded(wanted[0].height, wanted[0].width)
+        batch = np.zeros((len(wanted), self.spec.in_channels, height, width), np.float32)
+        for out, w in zip(batch, wanted, strict=True):
+            mask = None if valid is None else valid[:, w.x0 : w.x1]
+            out[:, : w.height, : w.width] = self.spec.normalize(strip[:, w.x0 : w.x1], mask).transpose(2, 0, 1)
+        return _Batch(wanted, batch)
+
+    def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[np.ndarray, list, list]]:
+        batch: list[np.ndarray] = []
+        sizes: list[tuple[int, int]] = []
+        valids: list[np.ndarray | None] = []
+        for image in images:
+            raster = open_raster(image)
+            self._check(raster)
+            pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
+            height, width = pixels.shape[:2]
+            size = _up(height, self.spec.pad_to), _up(width, self.spec.pad_to)
+            padded = np.zeros((self.spec.in_channels, *size), np.float32)
+            padded[:, :height, :width] = self.spec.normalize(pixels, valid).transpose(2, 0, 1)
+            if batch and (len(batch) == self.batch_size or batch[0].shape != padded.shape):
+                yield np.stack(batch), sizes, valids
+                batch, sizes, valids = [], [], []
+            batch.append(padded)
+            sizes.append((height, width))
+            valids.append(valid)
+        if batch:
+            yield np.stack(batch), sizes, valids
+
+    def _pixels(self, raster: Any, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored values rows×width×bands of the chosen bands, and rows×width validity (None: all valid)."""
+        return raster.read_valid(window, self.spec.bands, self.spec.nodata)
+
+    def _padded(self, height: int, width: int) -> tuple[int, int]:
+        if self.spec.pad == "window" and self.spec.resize is None:
+            return self.spec.window
+        return _up(height, self.spec.pad_to), _up(width, self.spec.pad_to)
+
+    def _check(self, raster: Any) -> None:
+        """The raster has the bands that the model wants."""
+        where = getattr(raster, "path", None) or "image"
+        if self.spec.bands is None and raster.count != self.spec.in_channels:
+            wanted = f"{self.spec.in_channels}, as the model was trained with"
+            raise RssegError(
+                where, f"{raster.count} bands", wanted, "choose them with bands: [...] in the data set's settings"
+            )
+        if self.spec.bands is not None and max(self.spec.bands) > raster.count:
+            raise RssegError(
+                where, f"{raster.count} bands", f"at least {max(self.spec.bands)}, for bands {list(self.spec.bands)}"
+            )
+
+    # ------------------------------------------------------------------ out: logits to labels
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        logits = self.backend(batch)
+        wanted = (len(batch), self.spec.num_classes, *batch.shape[2:])
+        if logits.shape != wanted:
+            raise RssegError(
+                "model", f"logits of shape {logits.shape}", f"{wanted}", "num_classes and the weights must agree"
+            )
+        return logits
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        return softmax_(logits) if self.spec.average == "probs" else logits
+
+    def _weight(self, window: Window) -> np.ndarray | None:
+        return None if self.spec.blend == "uniform" else _weights(window.height, window.width, self.spec.blend)
+
+    def _band(self, sums: RowBand, rows: _RowsDone, probabilities: bool, raster: Any) -> Band:
+        y0 = sums.top
+        try:
+            labels = self._ignore(sums.labels(rows.end), rows.valid)
+        except FloatingPointError as error:
+            where = getattr(raster, "path", None) or "image"
+            fix = "check the weights, and mean, std and scale against the image's values"
+            raise RssegError(
+                where, f"the network's output in rows {y0} to {rows.end} is not finite", fix=fix
+            ) from error
+        share = None
+        if probabilities:
+            share = sums.mean(rows.end)
+            if self.spec.average == "logits":
+                softmax_(share)
+            if rows.valid is not None:
+                share[:, ~rows.valid] = 0
+        sums.finish(rows.end)
+        return Band(y0, rows.end, labels, share)
+
+    def _ignore(self, labels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+        if valid is not None:
+            labels[~valid] = self.spec.ignore_index
+        return labels
+
+    # ------------------------------------------------------------------ resize: the whole image at another size
+
+    def _resized_bands(self, raster: Any, probabilities: bool) -> Iterator[Band]:
+        """The image at ``spec.resize`` through the network at once, its logits brought back to full size in bands.
+
+        Here the image as stored is held as a whole; the logits at full size are not.
+        """
+        assert self.spec.resize is not None
+        height, width = self.spec.resize
+        pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
+        small = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        mask = None
+        if valid is not None:
+            mask = cv2.resize(valid.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+        batch = np.zeros((1, self.spec.in_channels, *self._padded(height, width)), np.float32)
+        small = small.reshape(height, width, -1)  # OpenCV drops the axis of a single band
+        batch[0, :, :height, :width] = self.spec.normalize(small, mask, stored=pixels.dtype).transpose(2, 0, 1)
+        logits = self._run(batch)[0, :, :height, :width]
+        step = max(CHUNK, self.spec.stride[0])
+        for y0 in range(0, raster.height, step):
+            y1 = min(y0 + step, raster.height)
+            scores = upsample_rows(logits, y0, y1, raster.height, raster.width)
+            labels = self._ignore(argmax(scores), None if valid is None else valid[y0:y1])
+            share = softmax_(scores) if probabilities else None
+            if share is not None and valid is not None:
+                share[:, ~valid[y0:y1]] = 0
+            yield Band(y0, y1, labels, share)
+
+
+def upsample_rows(scores: np.ndarray, y0: int, y1: int, height: int, width: int) -> np.ndarray:
+    """Rows ``y0:y1`` of K×h×w scores resized to ``height`` × ``width``, K×(y1-y0)×width float32.
+
+    Bilinear between pixel centres (``align_corners=False``), as ``cv2.resize`` does, but a band at a time.
+    """
+    above, below, share = _taps(np.arange(y0, y1), scores.shape[1], height)
+    rows = scores[:, above] * (1 - share)[:, None] + scores[:, below] * share[:, None]
+    left, right, share = _taps(np.arange(width), scores.shape[2], width)
+    return rows[:, :, left] * (1 - share) + rows[:, :, right] * share
+
+
+def _taps(target: np.ndarray, source_length: int, target_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For target positions: the two source positions between which they lie, and the share of the second."""
+    position = np.clip((target + 0.5) * (source_length / target_length) - 0.5, 0, source_length - 1)
+    first = np.floor(position).astype(np.intp)
+    return first, np.minimum(first + 1, source_length - 1), (position - first).astype(np.float32)
+
+
+def _stack(old: np.ndarray | None, old_rows: int, new: np.ndarray | None, window: Window) -> np.ndarray | None:
+    """Validity of the kept rows above that of the new ones; None stands for "all valid"."""
+    if old is None and new is None:
+        return None
+    above = np.ones((old_rows, window.width), bool) if old is None else old
+    return np.concatenate([above, np.ones((window.height, window.width), bool) if new is None else new])
+
+
+def _up(length: int, multiple: int) -> int:
+    """The next multiple of ``multiple``."""
+    return -(-length // multiple) * multiple
+
+
+@lru_cache(maxsize=8)
+def _weights(height: int, width: int, kind: str) -> np.ndarray:
+    return windows.blend_weights(height, width, kind)
