@@ -1,1 +1,1 @@
-""""""
+"""Turning downloaded archives into the trees that training reads."""
