@@ -20,6 +20,11 @@ class RssegError(Exception):
         if fix:
             parts.append(fix)
         super().__init__(" ".join("; ".join(parts).split()))
+        self._given = str(where), seen, wanted, fix
+
+    def __reduce__(self) -> tuple[type[RssegError], tuple[str, ...]]:
+        # worker processes send it to the main one; without this, unpickling calls __init__ with the one message
+        return type(self), self._given
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

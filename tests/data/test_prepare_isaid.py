@@ -207,18 +207,20 @@ def test_the_command_from_a_bare_clone(zips, made, tmp_path):
 KILLED_RUN = """
 import sys
 from paddle_rsseg.data.prepare.isaid import prepare_isaid
+from paddle_rsseg.data.prepare.isaid_cut import Options
 if __name__ == "__main__":
-    prepare_isaid(sys.argv[1], sys.argv[2], num_workers=2)
+    prepare_isaid(sys.argv[1], sys.argv[2], Options(256, 256, 128), num_workers=2)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX signals")
 def test_kill_and_continue_gives_identical_bytes(tmp_path):
     source, script = tmp_path / "source", tmp_path / "run.py"
-    for i in range(12):
-        labels = np.random.default_rng(i).integers(0, 16, (1500, 1500), np.uint8)
-        add_pair(source, "train" if i % 2 else "val", f"P{i:04d}", png(image_of(1500, 1500, i)), png(colour(labels)))
-    prepare_isaid(source, tmp_path / "whole", num_workers=2)
+    options, count = Options(256, 256, 128), 30
+    for i in range(count):
+        labels = np.full((700, 700), i % 16, np.uint8)
+        add_pair(source, "train" if i % 2 else "val", f"P{i:04d}", png(image_of(700, 700, i)), png(colour(labels)))
+    prepare_isaid(source, tmp_path / "whole", options, num_workers=2)
     wanted = tree(tmp_path / "whole")
     script.write_text(KILLED_RUN)
     out = tmp_path / "killed"
@@ -240,12 +242,12 @@ def test_kill_and_continue_gives_identical_bytes(tmp_path):
         time.sleep(0.01)
 
     done = {path: path.stat().st_mtime_ns for path in sorted(journals.glob("*/*.json"))}
-    assert 3 <= len(done) < 12, "it was to be killed in the middle"
+    assert 3 <= len(done) < count, "it was to be killed in the middle"
     assert not (out / "prepare.json").exists()
     assert not (out / "train_list.txt").exists()
     # the worst a kill can leave: a half-written file, and a patch whose image was not finished
-    (out / "img_dir/val/.P0000_0_896_0_896.png.1.partial").write_bytes(b"\x89PNG")
-    prepare_isaid(source, out, num_workers=2)
+    (out / "img_dir/val/.P0000_0_256_0_256.png.1.partial").write_bytes(b"\x89PNG")
+    prepare_isaid(source, out, options, num_workers=2)
     assert tree(out) == wanted
     assert {path: path.stat().st_mtime_ns for path in done} == done, "finished images were done again"
 

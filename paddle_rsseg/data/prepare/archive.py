@@ -7,6 +7,7 @@ making. Archives that try something are still refused, because whatever made the
 from __future__ import annotations
 
 import lzma
+import os
 import re
 import stat
 import struct
@@ -107,7 +108,7 @@ class Member:
             if self.name is None:
                 with open(self.path, "rb") as file:
                     return file.read(count)
-            with _opened(self.path).open(self.name) as file:
+            with opened(self.path).open(self.name) as file:
                 return file.read(count)
         # NotImplementedError: a compression this Python lacks; RuntimeError: encrypted; ValueError: closed or odd
         except (
@@ -117,9 +118,15 @@ class Member:
             raise RssegError(self, f"cannot be read: {error}", "an undamaged archive", "download it again") from error
 
 
-@lru_cache(maxsize=16)
-def _opened(path: str) -> zipfile.ZipFile:
+def opened(path: str) -> zipfile.ZipFile:
     """One open handle per process and archive: its directory is parsed once, not once per member."""
+    status = os.stat(path)
+    return _opened(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _opened(path: str, size: int, modified: int) -> zipfile.ZipFile:
+    # size and time are only in the key: an archive that was replaced is opened anew
     return zipfile.ZipFile(path)
 
 
@@ -130,7 +137,7 @@ def zip_members(path: Path) -> list[Member]:
         RssegError: truncated, encrypted, path escapes, links, repeated names, bombs, members that are no PNG.
     """
     try:
-        infos = _opened(str(path)).infolist()
+        infos = opened(str(path)).infolist()
     except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as error:
         raise RssegError(path, f"is not a complete zip archive ({error})", fix="download it again") from error
     # members that share their bytes make a small file unfold without end; honest ones cannot exceed the file
