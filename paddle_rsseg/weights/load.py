@@ -27,7 +27,7 @@ def load_weights(model: Any, path: str | os.PathLike, strict: bool = True) -> Re
     Raises:
         RssegError: unreadable file, or, if strict, a difference; then the model is unchanged.
     """
-    report, state = match(path, _shapes(model))
+    report, state = match(path, shapes_of(model))
     if strict:
         fix = (
             "it holds only an encoder: load it with 'pretrained'"
@@ -48,20 +48,21 @@ def load_pretrained(model: Any, path: str | os.PathLike, stem: Stem = "mean") ->
     Raises:
         RssegError: any other difference; then the model is unchanged.
     """
-    report, state = match(path, _shapes(model), pretrained=True, stem=stem)
+    report, state = match(path, shapes_of(model), encoder_alone=True, stem=stem)
     report.check()
     _assign(model, state)
     return report
 
 
 def match(
-    path: str | os.PathLike, shapes: Mapping[str, Shape], pretrained: bool = False, stem: Stem = "mean"
+    path: str | os.PathLike, shapes: Mapping[str, Shape], encoder_alone: bool = False, stem: Stem | None = None
 ) -> tuple[Report, dict[str, np.ndarray]]:
     """Compare a file with a model's tensors.
 
     Args:
         shapes: name → shape of every tensor of the model.
-        pretrained: accept an encoder alone, and bridge the stem and the classifier.
+        encoder_alone: where the file holds only an encoder, the rest of the model is not missing.
+        stem: bridge another number of input bands this way, and another number of classes by leaving the classifier.
 
     Returns:
         the report, and our name → array for all tensors that fit.
@@ -72,24 +73,25 @@ def match(
     alone = prefix is not None
     report = Report(str(path), translation.layout.name, dropped=translation.dropped, backbone_only=alone)
     report.metadata = {**metadata, **translation.metadata}
-    wanted = [name for name in shapes if not (alone and pretrained) or name.startswith(prefix or "")]
+    wanted = [name for name in shapes if not (alone and encoder_alone) or name.startswith(prefix or "")]
     state: dict[str, np.ndarray] = {}
     for bare, array in translation.state.items():
         name = f"{prefix or ''}{bare}"
         if name not in shapes:
             report.extra.append(translation.origin[bare])
             continue
-        fitted = adapt_stem(array, shapes[name], stem) if pretrained else None
+        fitted = adapt_stem(array, shapes[name], stem) if stem else None
         if array.shape == shapes[name]:
             state[name] = array
             report.matched.append(name)
         elif fitted is not None:
             state[name] = fitted
             report.adapted[name] = f"{array.shape[1]} → {shapes[name][1]} input bands, '{stem}'"
-        elif pretrained and _other_classes(name, array.shape, shapes):
+        elif stem and _other_classes(name, array.shape, shapes):
             report.adapted[name] = f"not loaded: {array.shape[0]} classes in the file, {shapes[name][0]} in the model"
         else:
             report.misshaped[name] = (array.shape, shapes[name])
+    report.prefix = prefix or ""
     seen = {*state, *report.misshaped, *report.adapted}
     report.missing = [name for name in wanted if name not in seen]
     return report, state
@@ -141,7 +143,7 @@ def _backbone_prefix(translation: Translation, shapes: Mapping[str, Shape]) -> s
     return None
 
 
-def _shapes(model: Any) -> dict[str, Shape]:
+def shapes_of(model: Any) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

@@ -95,7 +95,8 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[s
     path = find_weights(path)
     with open(path, "rb") as file:
         head = file.read(9)
-    if head[8:9] == b"{" and not head.startswith((b"PK\x03\x04", b"\x80")):
+    # eight bytes of header length, then JSON; its first byte alone may look like a pickle's
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return _read_safetensors(path)
     return _state_of(read_pickled(path), path)
 

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -187,7 +187,7 @@ GLOBALS: dict[str, Any] = {
 OPCODES = """PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4
 FLOAT BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
-BINPUT LONG_BINPUT PUT MEMOIZE BINGET LONG_BINGET GET GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID""".split()
+BINPUT LONG_BINPUT PUT MEMOIZE BINGET LONG_BINGET GET GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID""".split()  # noqa: SIM905
 
 
 class _BoundedFile:
@@ -207,7 +207,9 @@ class _BoundedFile:
 
 # The interpreter written in Python, not the C one: its table of instructions can be cut down to those above.
 class _TensorUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
-    dispatch = {
+    stack: list[Any]
+    pop_mark: Any
+    dispatch: ClassVar[dict[int, Any]] = {
         code: function
         for code, function in pickle._Unpickler.dispatch.items()  # type: ignore[attr-defined]
         if code in {getattr(pickle, name)[0] for name in OPCODES}

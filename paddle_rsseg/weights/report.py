@@ -23,6 +23,7 @@ class Report:
         dropped: tensors of the file that no model needs → why.
         metadata: what lay beside the tensors; ``loss_step`` from an official FarSeg checkpoint.
         backbone_only: the file holds nothing but an encoder.
+        prefix: what the model puts before the names of such a file.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Report:
     dropped: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     backbone_only: bool = False
+    prefix: str = ""
 
     @property
     def complete(self) -> bool:
