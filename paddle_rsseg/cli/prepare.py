@@ -17,8 +17,10 @@ Nothing is unpacked. A run that was interrupted continues when the same command 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
     isaid = datasets.add_parser(
-        "isaid", help="iSAID's zips → patches", description=ISAID_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        "isaid", help="iSAID's zips → patches", description=ISAID_HELP, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    isaid.set_defaults(parser=isaid)
     isaid.add_argument("root", help="directory with train/ and val/ as downloaded (or unzipped)")
     isaid.add_argument("-o", "--out_dir", default="iSAID", help="directory to write (default: iSAID)")
     isaid.add_argument("--patch_width", type=int, default=896, help="pixels (default: 896)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 
@@ -101,7 +100,3 @@ def tree(out: Path) -> dict[str, bytes]:
     """Every file of a finished tree, journals included, but for the lock."""
     files = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "lock")
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
-
-
-def read_zip(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(io.BytesIO(path.read_bytes()))

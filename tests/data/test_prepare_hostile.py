@@ -109,7 +109,7 @@ def test_a_damaged_mask_takes_nothing_with_it_and_a_mended_one_continues(root):
     spoilt = bytearray(good)
     spoilt[len(spoilt) // 2] ^= 0xFF
     (root / "val/Semantic_masks/images.zip").write_bytes(spoilt)
-    with pytest.raises(RssegError, match="cannot be read|damaged"):
+    with pytest.raises(RssegError, match=r"cannot be read|damaged"):
         prepare_isaid(root, root / "out", OPTIONS, num_workers=1)
     assert not list((root / "out").glob("*/val/*"))
     assert not (root / "out/prepare.json").exists()

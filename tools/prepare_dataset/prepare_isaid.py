@@ -1,4 +1,4 @@
-"""Cut the downloaded iSAID archives into patches: ``python tools/prepare_dataset/prepare_isaid.py iSAID_zip -o iSAID``."""
+"""iSAID's archives → patches: ``python tools/prepare_dataset/prepare_isaid.py iSAID_zip -o iSAID``."""
 
 import sys
 from pathlib import Path

@@ -81,7 +81,7 @@ class Member:
                 self, "is not a PNG image", "PNG files and nothing else in the archive", "download it again"
             )
         header = PngHeader(*struct.unpack(">IIBB", start[16:26]))
-        if not (0 < header.width and 0 < header.height and header.width * header.height <= MAX_PIXELS):
+        if not 1 <= header.width * header.height <= MAX_PIXELS:
             raise RssegError(self, f"claims {header.width}×{header.height} pixels", f"1 to {MAX_PIXELS:,} pixels")
         if header.bit_depth > 8:
             raise RssegError(self, f"has {header.bit_depth} bits a channel", "8 bits a channel")

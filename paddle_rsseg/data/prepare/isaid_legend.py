@@ -14,7 +14,8 @@ CLASSES = (
 )  # fmt: skip
 #: the short names of ``labels.txt`` and of the published tables
 SHORT_CLASSES = (
-    "background", "Ship", "ST", "BD", "TC", "BC", "GTF", "Bridge", "LV", "SV", "HC", "SP", "RA", "SBF", "Plane", "Harbor",
+    "background", "Ship", "ST", "BD", "TC", "BC", "GTF", "Bridge",
+    "LV", "SV", "HC", "SP", "RA", "SBF", "Plane", "Harbor",
 )  # fmt: skip
 
 #: (R, G, B) of each class in the data set's own devkit
