@@ -49,9 +49,13 @@ def load_config(path: str | Path, opts: Sequence[str] = ()) -> Settings:
     return settings
 
 
-def loads_config(text: str, source: str = "the stored configuration") -> Settings:
-    """Settings from YAML text, such as ``Settings.dump()`` writes."""
+def loads_config(text: str, source: str = "the stored configuration", opts: Sequence[str] = ()) -> Settings:
+    """Settings from YAML text, such as ``Settings.dump()`` writes, with overrides as in :func:`load_config`."""
     root = translate(tree.parse(text, source), [])
+    for option in opts:
+        root = tree.assign(root, option)
+    if opts:
+        root = translate(root, [])
     settings = _validate(root)
     settings._source = source
     settings._origins.update(tree.origins(root))

@@ -1,0 +1,78 @@
+"""From settings to the moving parts of a run: model with its weights, loss, optimiser."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddle_rsseg.config import schema
+from paddle_rsseg.config.schema import Settings
+from paddle_rsseg.training import distributed
+
+
+def seed_all(*numbers: int) -> None:
+    """Set every global random generator to a state that is a function of ``numbers``.
+
+    The loop calls it with (seed, iteration, rank) before each step, so that dropout and the like need no generator
+    state in a checkpoint; saving that state would not even work in Paddle 2.6.
+    """
+    word = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(word)
+    np.random.seed(word)  # noqa: NPY002 - the global generator is the point: third-party code may draw from it
+    paddle.seed(word)
+
+
+def build_model(settings: Settings, in_channels: int, num_classes: int, load: bool = True) -> nn.Layer:
+    """The model with its starting weights, in train mode; the same on every rank.
+
+    Args:
+        in_channels, num_classes: the data set's; they fill what the model's settings leave open.
+        load: read the weights that ``model.pretrained`` names; False where others follow at once (a resumed run).
+    """
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import load_pretrained
+
+    seed_all(settings.seed)
+    spec = {"in_channels": in_channels, "num_classes": num_classes} | settings.model.spec()
+    model = create_model(spec)
+    pretrained = settings.model.args.get("pretrained")
+    if pretrained and load:
+        load_pretrained(model, pretrained)
+    if wants_sync_bn(settings):
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model.train()
+    distributed.broadcast_state(model)
+    return model
+
+
+def wants_sync_bn(settings: Settings) -> bool:
+    """Whether batch norm sees the batches of all ranks. Paddle has no CPU kernel for it: there the answer is no."""
+    several_gpus = distributed.world_size() > 1 and paddle.get_device() != "cpu"
+    return several_gpus and settings.sync_bn is not False
+
+
+def build_clip(settings: schema.GradClip) -> nn.ClipGradBase | None:
+    if settings.type == "none":
+        return None
+    kinds = {"global_norm": nn.ClipGradByGlobalNorm, "per_tensor": nn.ClipGradByNorm}
+    return kinds[settings.type](settings.value)
+
+
+def build_optimizer(settings: Settings, model: nn.Layer) -> paddle.optimizer.Optimizer:
+    """The optimiser over all parameters that learn; the loop sets its rate.
+
+    Weight decay is an L2 term on every parameter, batch norm and biases included (FarSeg), decoupled in AdamW.
+    """
+    chosen = settings.optimizer
+    arguments = chosen.model_dump(exclude={"type"})
+    if not isinstance(chosen, schema.AdamW) and arguments["weight_decay"] == 0:
+        arguments["weight_decay"] = None  # spares an addition per parameter and step
+    return getattr(paddle.optimizer, chosen.type)(
+        learning_rate=settings.lr_scheduler.learning_rate,
+        parameters=[p for p in model.parameters() if not p.stop_gradient],
+        grad_clip=build_clip(settings.grad_clip),
+        **arguments,
+    )

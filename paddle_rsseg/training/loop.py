@@ -1,0 +1,197 @@
+"""The training loop: fetch, forward, loss, backward, step; everything else is a hook."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.training import distributed
+from paddle_rsseg.training.build import seed_all
+from paddle_rsseg.training.precision import Precision
+from paddle_rsseg.training.schedule import Schedule
+
+Batch = Mapping[str, Any]  # image N×C×H×W float32, label N×H×W int64, names
+
+
+class Hook:
+    """Something that happens around the steps. With memory, it overrides the last two methods."""
+
+    name = ""  # key of its state in a checkpoint; "": it has none
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Called once, after a resumed run has its state back."""
+
+    def before_step(self, trainer: Trainer) -> None:
+        """Must be cheap; slow work belongs into :meth:`after_step`."""
+
+    def after_step(self, trainer: Trainer) -> None:
+        """``trainer.iteration`` is done: weights updated, ``trainer.losses`` known."""
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Called however the loop ends, an exception included."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@dataclass
+class Trainer:
+    """The parts that move, and the order in which they do.
+
+    Attributes:
+        loss: ``(outputs, label) -> {name: weighted scalar}``.
+        schedule: learning rate at an iteration counted from 1.
+        batches: endless; each holds the images of one update of this rank.
+        iters: number of updates of the whole training.
+        accumulate: parts into which a batch is cut, to need less memory; the result is that of the whole batch.
+        iteration: the update in progress, or the last one done; a resumed run starts with its checkpoint's.
+        losses: of the last update, averaged over the ranks: ``loss``, the sum, and each term.
+        reader_cost, batch_cost: seconds that the last update waited for data, and took altogether.
+        stop_reason: why the loop ends before ``iters``; the same on all ranks.
+    """
+
+    model: nn.Layer
+    loss: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    schedule: Schedule
+    precision: Precision
+    batches: Iterator[Batch]
+    iters: int
+    seed: int = 0
+    accumulate: int = 1
+    hooks: Sequence[Hook] = ()
+    iteration: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    lr: float = 0.0
+    reader_cost: float = 0.0
+    batch_cost: float = 0.0
+    stop_reason: str = ""
+    _last_names: list[str] = field(default_factory=list)
+
+    def train(self) -> None:
+        """Run from ``iteration + 1`` to ``iters``, or until a hook sets ``stop_reason``."""
+        try:
+            self._call("before_train")
+            while self.iteration < self.iters and not self.stop_reason:
+                self.iteration += 1
+                self._call("before_step")
+                self.run_step()
+                self._call("after_step")
+        finally:
+            self._call("after_train")
+
+    def run_step(self) -> None:
+        """One update of the weights."""
+        start = time.perf_counter()
+        batch = next(self.batches)
+        self.reader_cost = time.perf_counter() - start
+        self.lr = self.schedule(self.iteration)
+        self.optimizer.set_lr(self.lr)
+        self._backward(batch)
+        distributed.average_gradients(self.model)
+        self.precision.step(self.optimizer)
+        # None, not zeros: a parameter that the next step does not use must not be decayed either
+        self.optimizer.clear_grad(set_to_zero=False)
+        self._last_names = batch["names"]
+        self.batch_cost = time.perf_counter() - start
+
+    def state_dict(self) -> dict[str, Any]:
+        """What ``state.json`` says of the loop and its hooks; tensors are saved apart."""
+        return {
+            "iter": self.iteration,
+            "scaler": self.precision.state_dict(),
+            "hooks": {hook.name: hook.state_dict() for hook in self.hooks if hook.name},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.iteration = state["iter"]
+        self.precision.load_state_dict(state["scaler"])
+        for hook in self.hooks:
+            if hook.name in state["hooks"]:
+                hook.load_state_dict(state["hooks"][hook.name])
+
+    def _call(self, moment: str) -> None:
+        for hook in self.hooks:
+            getattr(hook, moment)(self)
+
+    # --- gradients -------------------------------------------------------------------------------------------
+
+    def _backward(self, batch: Batch) -> None:
+        """Leave the gradients of the batch's loss in the parameters, and its value in ``losses``."""
+        label = paddle.to_tensor(batch["label"])
+        if self.accumulate == 1:
+            outputs = self._forward(paddle.to_tensor(batch["image"]), 0)
+            self.precision.scale(self._loss(outputs, label, batch["names"])).backward()
+            return
+
+        # A loss that normalises over its batch, as FarSeg's does, is no sum over parts. So the parts are run twice:
+        # first for the logits of the whole batch and the gradient of the loss by them, then to carry it on inwards.
+        # One forward pass more than the usual sum of partial losses, but exact for every loss.
+        size = -(-len(batch["image"]) // self.accumulate)
+        parts = [batch["image"][i : i + size] for i in range(0, len(batch["image"]), size)]
+        with paddle.no_grad(), _buffers_kept(self.model):
+            outputs = [self._forward(paddle.to_tensor(part), i) for i, part in enumerate(parts)]
+        whole = [paddle.concat(heads) for heads in zip(*outputs, strict=True)]
+        for logits in whole:
+            logits.stop_gradient = False
+        self.precision.scale(self._loss(whole, label, batch["names"])).backward()
+        gradients = [logits.grad for logits in whole]
+        for i, part in enumerate(parts):
+            outputs = self._forward(paddle.to_tensor(part), i)
+            paddle.autograd.backward(outputs, [g[i * size : i * size + len(part)] for g in gradients])
+
+    def _forward(self, image: paddle.Tensor, part: int) -> list[paddle.Tensor]:
+        """Logits in fp32, in which every loss is computed."""
+        seed_all(self.seed, self.iteration, distributed.rank(), part)
+        with self.precision.autocast():
+            outputs = self.model(image)
+        return [logits.astype("float32") for logits in outputs]
+
+    def _loss(self, outputs: list[paddle.Tensor], label: paddle.Tensor, names: list[str]) -> paddle.Tensor:
+        terms = self.loss(outputs, label)
+        total = paddle.add_n(list(terms.values()))
+        values = distributed.mean(paddle.stack([total, *terms.values()]).tolist())
+        self.losses = dict(zip(["loss", *terms], values, strict=True))
+        if not math.isfinite(values[0]):
+            self._report_not_finite(float(total), names)
+        return total
+
+    def _report_not_finite(self, own: float, names: list[str]) -> None:
+        """End the training on all ranks: each sees the same mean, so each comes here."""
+        seen = distributed.gather((own, names, self._last_names))
+        value, names, before = next(entry for entry in seen if not math.isfinite(entry[0]))
+        raise RssegError(
+            f"iteration {self.iteration}",
+            f"the loss is {value} for the images {', '.join(names)}"
+            + (f" (the step before saw {', '.join(before)})" if before else ""),
+            "a finite loss",
+            "look at these images and labels ('rsseg doctor CONFIG' reads them all), "
+            "or lower --learning_rate; no weights of this step were saved",
+        )
+
+
+class _buffers_kept:
+    """Put running statistics back at the end of the block: a pass that is run twice must count once."""
+
+    def __init__(self, model: nn.Layer):
+        self.buffers = model.buffers()
+
+    def __enter__(self) -> None:
+        self.before = [buffer.clone() for buffer in self.buffers]
+
+    def __exit__(self, *error: object) -> None:
+        for buffer, value in zip(self.buffers, self.before, strict=True):
+            paddle.assign(value, buffer)
+
+

@@ -1,0 +1,58 @@
+"""The learning rate as a pure function of the iteration: nothing to step, nothing to save."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+
+from paddle_rsseg.config import schema
+
+#: learning rate at iteration k, counted from 1
+Schedule = Callable[[int], float]
+
+
+def build_schedule(settings: schema.LrScheduler, iters: int) -> Schedule:
+    """The schedule that ``settings`` describe for a run of ``iters`` iterations.
+
+    Iteration k = 1 … iters gets the value after ``t = k - 1`` finished iterations: with FarSeg's recipe that is
+    ``0.007 · (1 - (k-1)/60000)^0.9``. During the first ``warmup_iters`` iterations the rate rises in a straight line
+    from ``warmup_start_lr`` towards the base rate; then the schedule itself starts at its own t = 0.
+    """
+    warmup, base = settings.warmup_iters, settings.learning_rate
+    decay = _decay(settings, max(iters - warmup, 1))
+
+    def rate(iteration: int) -> float:
+        done = iteration - 1
+        if done < warmup:
+            return settings.warmup_start_lr + (base - settings.warmup_start_lr) * done / warmup
+        return decay(done - warmup)
+
+    return rate
+
+
+def _decay(settings: schema.LrScheduler, span: int) -> Callable[[int], float]:
+    """Rate after t iterations of a decay over ``span`` iterations, without the warm-up."""
+    base = settings.learning_rate
+    if isinstance(settings, schema.Constant):
+        return lambda t: base
+    if isinstance(settings, schema.PolynomialDecay):
+        return lambda t: _polynomial(t, settings, settings.decay_steps or span)
+    if isinstance(settings, schema.CosineAnnealingDecay):
+        period, floor = settings.T_max or span, settings.eta_min
+        return lambda t: floor + (base - floor) * (1 + math.cos(math.pi * t / period)) / 2
+    if isinstance(settings, schema.StepDecay):
+        return lambda t: base * settings.gamma ** (t // settings.step_size)
+    if isinstance(settings, schema.MultiStepDecay):
+        milestones = sorted(settings.milestones)
+        return lambda t: base * settings.gamma ** bisect_right(milestones, t)
+    if isinstance(settings, schema.ExponentialDecay):
+        return lambda t: base * settings.gamma**t
+    raise TypeError(f"no schedule for {settings!r}")
+
+
+def _polynomial(t: int, settings: schema.PolynomialDecay, span: int) -> float:
+    if settings.cycle:
+        span *= max(math.ceil(t / span), 1)
+    left = 1 - min(t, span) / span
+    return (settings.learning_rate - settings.end_lr) * left**settings.power + settings.end_lr

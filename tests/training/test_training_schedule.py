@@ -1,0 +1,76 @@
+"""The closed forms against Paddle's schedulers, iteration by iteration."""
+
+import pytest
+from paddle.optimizer import lr
+
+from paddle_rsseg.config import schema
+from paddle_rsseg.training.schedule import build_schedule
+
+ITERS = 20
+
+
+def paddles(scheduler):
+    """What a PaddleSeg loop uses at iterations 1, 2, …"""
+    rates = []
+    for _ in range(ITERS):
+        rates.append(scheduler())
+        scheduler.step()
+    return rates
+
+
+def ours(settings):
+    schedule = build_schedule(settings, ITERS)
+    return [schedule(k) for k in range(1, ITERS + 1)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        (schema.Constant(type="Constant", learning_rate=0.1), lambda: lr.LambdaDecay(0.1, lambda t: 1)),
+        (
+            schema.PolynomialDecay(type="PolynomialDecay", learning_rate=0.007, end_lr=0, power=0.9),
+            lambda: lr.PolynomialDecay(0.007, ITERS, 0, 0.9),
+        ),
+        (
+            schema.PolynomialDecay(type="PolynomialDecay", learning_rate=0.1, end_lr=0.01, decay_steps=6),
+            lambda: lr.PolynomialDecay(0.1, 6, 0.01),
+        ),
+        (
+            schema.PolynomialDecay(type="PolynomialDecay", learning_rate=0.1, end_lr=0.01, decay_steps=6, cycle=True),
+            lambda: lr.PolynomialDecay(0.1, 6, 0.01, cycle=True),
+        ),
+        (
+            schema.CosineAnnealingDecay(type="CosineAnnealingDecay", learning_rate=0.1, eta_min=0.02),
+            lambda: lr.CosineAnnealingDecay(0.1, ITERS, 0.02),
+        ),
+        (
+            schema.StepDecay(type="StepDecay", learning_rate=0.1, step_size=7, gamma=0.5),
+            lambda: lr.StepDecay(0.1, 7, 0.5),
+        ),
+        (
+            schema.MultiStepDecay(type="MultiStepDecay", learning_rate=0.1, milestones=[4, 11], gamma=0.5),
+            lambda: lr.MultiStepDecay(0.1, [4, 11], 0.5),
+        ),
+        (
+            schema.ExponentialDecay(type="ExponentialDecay", learning_rate=0.1, gamma=0.9),
+            lambda: lr.ExponentialDecay(0.1, 0.9),
+        ),
+        (
+            schema.PolynomialDecay(
+                type="PolynomialDecay", learning_rate=0.1, end_lr=0, power=0.9, warmup_iters=5, warmup_start_lr=0.01
+            ),
+            lambda: lr.LinearWarmup(lr.PolynomialDecay(0.1, ITERS - 5, 0, 0.9), 5, 0.01, 0.1),
+        ),
+    ],
+    ids=lambda value: getattr(value, "type", ""),
+)
+def test_equals_paddles_scheduler(settings, reference):
+    assert ours(settings) == pytest.approx(paddles(reference()), rel=1e-12, abs=1e-15)
+
+
+def test_farsegs_recipe_number_by_number():
+    schedule = build_schedule(
+        schema.PolynomialDecay(type="PolynomialDecay", learning_rate=0.007, end_lr=0, power=0.9), 60_000
+    )
+    for k in (1, 2, 30_001, 60_000):
+        assert schedule(k) == pytest.approx(0.007 * (1 - (k - 1) / 60_000) ** 0.9, rel=1e-15)
