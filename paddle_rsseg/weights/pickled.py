@@ -26,7 +26,7 @@ from paddle_rsseg.errors import RssegError
 #: first object of a .pth written before torch 1.6, or with _use_new_zipfile_serialization=False
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_DEPTH = 64
-MAX_NODES = 2_000_000
+MAX_NODES = 200_000
 
 #: element types; bfloat16 is read as uint16 and widened
 DTYPES = {
