@@ -1,6 +1,7 @@
-"""YAML files → frozen, typed settings."""
+"""YAML files → frozen, typed settings, and what is built from them without a network."""
 
-from paddle_rsseg.config.load import load_config, loads_config
+from paddle_rsseg.config.build import build_dataset, check_paths, inference_spec
+from paddle_rsseg.config.load import load_config, loads_config, override
 from paddle_rsseg.config.schema import Component, Settings
 
-__all__ = ["Component", "Settings", "load_config", "loads_config"]
+__all__ = ["Component", "Settings", "build_dataset", "check_paths", "inference_spec", "load_config", "loads_config", "override"]

@@ -60,11 +60,13 @@ def adapters(registry: Registry, name: str) -> dict[str, TypeAdapter[Any]]:
 
 def _checked(component: Component, registry: Registry, path: str, settings: Settings) -> Component:
     name, args = component.type, dict(component.args)
+    if registry is BACKBONES:
+        name = _backbone(name, settings.place(f"{path}.type"))
     registry.get(name, settings.place(f"{path}.type"))
     pretrained = args.pop("pretrained", None) if registry.kind in PRETRAINED else None
     for key in SUPPLIED & set(args):
         raise RssegError(settings.place(f"{path}.{key}"), "not set here", f"the top-level key {key!r}")
-    _check_names(component, args, registry, path, settings)
+    _check_names(name, args, registry, path, settings)
     for key, value in args.items():
         place = f"{path}.{key}"
         if _is_component(value) or (isinstance(value, list) and (key == "transforms" or any(map(_is_component, value)))):
@@ -74,36 +76,60 @@ def _checked(component: Component, registry: Registry, path: str, settings: Sett
                 for i, item in enumerate(value)
             ] if isinstance(value, list) else _checked(_component(value, place, settings), kind, place, settings).spec()
             args[key] = nested
+        elif key == "backbone" and isinstance(value, str):
+            args[key] = _backbone(value, settings.place(place))
         elif key in adapters(registry, name):
             args[key] = _read_as(adapters(registry, name)[key], value, settings.place(place))
     if pretrained is not None:
         if not isinstance(pretrained, str):
             raise RssegError(settings.place(f"{path}.pretrained"), repr(pretrained), "the path of a weights file")
         args["pretrained"] = pretrained
+    if registry in (TRANSFORMS, LOSSES):  # cheap to build, so that values out of range are found at once too
+        _try(registry, {"type": name, **args}, path, settings)
     return Component.model_validate({"type": name, **args})
 
 
-def _check_names(component: Component, args: dict[str, Any], registry: Registry, path: str, settings: Settings) -> None:
+def _try(registry: Registry, spec: dict[str, Any], path: str, settings: Settings) -> None:
+    try:
+        registry.build(spec)
+    except (RssegError, ValueError, TypeError) as error:
+        # constructors say "Normalize.std: …": then the place is that argument's
+        where, _, text = str(error).partition(": ")
+        key = where.rpartition(".")[2]
+        if text and key in spec:
+            raise RssegError(settings.place(f"{path}.{key}"), text) from None
+        raise RssegError(settings.place(path), str(error)) from None
+
+
+def _backbone(name: str, where: str) -> str:
+    """The registered spelling of a backbone's name; its case does not matter."""
+    same = {known.lower(): known for known in BACKBONES.names()}
+    if name.lower() not in same:
+        BACKBONES.get(name, where)
+    return same[name.lower()]
+
+
+def _check_names(name: str, args: dict[str, Any], registry: Registry, path: str, settings: Settings) -> None:
     type_origin = settings.origin(f"{path}.type").rpartition(":")[0]
     for key in args:
         origin = settings.origin(f"{path}.{key}").rpartition(":")[0]
         try:
-            registry.check_arguments(component.type, {key: args[key]}, partial=True)
+            registry.check_arguments(name, {key: args[key]}, partial=True)
         except RssegError as error:
             text = str(error).partition(": ")[2]
             if origin != type_origin and not settings.origin(f"{path}.{key}").startswith("--opts"):
                 text += "; it comes from a base file: '_inherited_: False' drops all that the base says here"
             raise RssegError(settings.place(f"{path}.{key}"), text) from None
-    # num_classes and in_channels may come from the data sets, so only what the code cannot know is missing
-    given = {**dict.fromkeys(("num_classes", "in_channels", *SUPPLIED)), **args}
+    # what the code fills in is not missing: see `complete` and `build_dataset`
+    given = {"num_classes", "in_channels", "mode", *SUPPLIED, *args}
     missing = [
         key
-        for key, parameter in signature(registry, component.type).items()
+        for key, parameter in signature(registry, name).items()
         if parameter.default is parameter.empty and key not in given
     ]
     if missing:
         raise RssegError(
-            settings.place(path), f"{component.type} misses {', '.join(map(repr, missing))}", "a value for each", "add it to the YAML"
+            settings.place(path), f"{name} misses {', '.join(map(repr, missing))}", "a value for each", "add it to the YAML"
         )
 
 

@@ -40,22 +40,28 @@ def load_config(path: str | Path, opts: Sequence[str] = ()) -> Settings:
         root = tree.assign(root, option)
     if opts:
         root = translate(root, notes)
-    settings = _validate(root)
-    settings._source = str(path)
-    settings._origins.update(tree.origins(root))
-    settings = complete(check_components(settings))
     for note in notes:
         log.warning(note)
-    return settings
+    return _settings(root, str(path))
 
 
 def loads_config(text: str, source: str = "the stored configuration", opts: Sequence[str] = ()) -> Settings:
-    """Settings from YAML text, such as ``Settings.dump()`` writes, with overrides as in :func:`load_config`."""
+    """Settings from YAML text, such as ``Settings.dump()`` writes; see :func:`load_config`."""
     root = translate(tree.parse(text, source), [])
     for option in opts:
         root = tree.assign(root, option)
-    if opts:
-        root = translate(root, [])
+    return _settings(root, source)
+
+
+def override(settings: Settings, opts: Sequence[str]) -> Settings:
+    """``settings`` with ``key.sub=value`` applied and everything checked again; the other values keep their places."""
+    root = tree.grow(settings.plain(), settings.origin)
+    for option in opts:
+        root = tree.assign(root, option)
+    return _settings(root, settings.source)
+
+
+def _settings(root: tree.Node, source: str) -> Settings:
     settings = _validate(root)
     settings._source = source
     settings._origins.update(tree.origins(root))

@@ -324,12 +324,18 @@ class Settings(Strict):
         around = key
         while around and around not in self._origins:
             around = around.rpartition(".")[0]
-        origin = self._origins.get(around, self._source)
-        return f"{origin}: {key}" if origin and not origin.startswith("--opts") else f"--opts {key}" if origin else key
+        origin = self._origins.get(around, "")
+        if origin.startswith("--opts"):
+            return f"--opts {key}"
+        return key if origin in ("", "default") else f"{origin}: {key}"
+
+    def plain(self) -> dict[str, Any]:
+        """Dicts, lists, numbers and strings; what is None is left out."""
+        return self.model_dump(exclude_none=True)
 
     def dump(self) -> str:
         """YAML that loads again to equal settings, without ``_base_``."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
 
     def __eq__(self, other: object) -> bool:
         # where the values were written is no part of what they are

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +97,18 @@ def plain(node: Node) -> Any:
     return node.value
 
 
+def grow(value: Any, origin: Callable[[str], str], path: str = "") -> Node:
+    """The inverse of :func:`plain` and :func:`origins`."""
+    def below(key: Any) -> str:
+        return f"{path}.{key}" if path else str(key)
+
+    if isinstance(value, dict):
+        return Node({key: grow(child, origin, below(key)) for key, child in value.items()}, origin(path))
+    if isinstance(value, (list, tuple)):
+        return Node([grow(child, origin, below(i)) for i, child in enumerate(value)], origin(path))
+    return Node(value, origin(path))
+
+
 def origins(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
     """(dotted key, place) of the node and of everything in it."""
     yield path, node.where
@@ -120,6 +132,8 @@ def place(root: Node, path: Sequence[str | int]) -> str:
     dotted = ".".join(map(str, path))
     if node.where.startswith("--opts "):
         return f"--opts {dotted}"
+    if node.where in ("", "default"):
+        return dotted
     return f"{node.where}: {dotted}" if dotted else node.where
 
 
