@@ -1,0 +1,9 @@
+"""Data sets: where the files are, what their pixels mean, whose they are."""
+
+from paddle_rsseg.data.datasets.base import Item, SegmentationDataset
+from paddle_rsseg.data.datasets.dubai import DubaiDataset
+from paddle_rsseg.data.datasets.folders import FolderDataset
+from paddle_rsseg.data.datasets.isaid import ISAIDDataset
+from paddle_rsseg.data.datasets.listed import Dataset
+
+__all__ = ["Dataset", "DubaiDataset", "FolderDataset", "ISAIDDataset", "Item", "SegmentationDataset"]

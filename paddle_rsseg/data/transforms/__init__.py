@@ -1,0 +1,48 @@
+"""Augmentation and normalisation under PaddleSeg's names; any number of bands, any number type.
+
+A transform is ``t(sample, rng) -> sample``. It never writes to its input, draws only from ``rng``, and keeps
+``image`` (H×W×C), ``label`` (H×W) and ``valid`` (H×W bool, or None) in step. Sizes are [width, height], as in
+PaddleSeg. The image keeps its number type until ``Normalize``; values are in the units of the file.
+"""
+
+from paddle_rsseg.data.transforms.base import Compose
+from paddle_rsseg.data.transforms.geometric import (
+    RandomHorizontalFlip,
+    RandomRotate90K,
+    RandomRotation,
+    RandomVerticalFlip,
+)
+from paddle_rsseg.data.transforms.photometric import Normalize, RandomBlur, RandomDistort, RandomNoise, SelectBands
+from paddle_rsseg.data.transforms.size import (
+    Padding,
+    PaddingByAspectRatio,
+    RandomPaddingCrop,
+    RandomScaleAspect,
+    Resize,
+    ResizeByLong,
+    ResizeByShort,
+    ResizeRangeScaling,
+    ResizeStepScaling,
+)
+
+__all__ = [
+    "Compose",
+    "Normalize",
+    "Padding",
+    "PaddingByAspectRatio",
+    "RandomBlur",
+    "RandomDistort",
+    "RandomHorizontalFlip",
+    "RandomNoise",
+    "RandomPaddingCrop",
+    "RandomRotate90K",
+    "RandomRotation",
+    "RandomScaleAspect",
+    "RandomVerticalFlip",
+    "Resize",
+    "ResizeByLong",
+    "ResizeByShort",
+    "ResizeRangeScaling",
+    "ResizeStepScaling",
+    "SelectBands",
+]
