@@ -130,8 +130,12 @@ class _MainLogits(paddle.nn.Layer):
         return self.model(image)[0]
 
 
-def save_static(model: paddle.nn.Layer, directory: str | Path, in_channels: int) -> tuple[Path, Path]:
+def save_static(
+    model: paddle.nn.Layer, directory: str | Path, in_channels: int, size: tuple[int, int] | None = None
+) -> tuple[Path, Path]:
     """Trace ``model`` with free batch, height and width and write ``model.json``/``.pdmodel`` + ``model.pdiparams``.
+
+    ``size`` fixes (height, width) instead.
 
     The graph takes the normalised image N×C×H×W float32 and returns the main *logits*. The model keeps its mode
     (train or eval), its weights and its own ``forward``.
@@ -142,7 +146,7 @@ def save_static(model: paddle.nn.Layer, directory: str | Path, in_channels: int)
     training = model.training
     wrapper = _MainLogits(model)
     wrapper.eval()
-    image = paddle.static.InputSpec([None, in_channels, None, None], "float32", "image")
+    image = paddle.static.InputSpec([None, in_channels, *(size or (None, None))], "float32", "image")
     try:
         # full_graph: the default of 3.x compiles bytecode instead and ignores the input's description
         traced = paddle.jit.to_static(wrapper, input_spec=[image], full_graph=True)

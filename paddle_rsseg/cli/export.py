@@ -1,0 +1,46 @@
+"""Export a trained model as a static graph with its pre- and post-processing, checked against the model."""
+
+from __future__ import annotations
+
+import argparse
+
+NEEDS_PADDLE = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", help="YAML of the model; not needed where the weights were written by rsseg")
+    parser.add_argument("--model_path", required=True, help="checkpoint directory, .safetensors, .pdparams or .pth")
+    parser.add_argument("--save_dir", default="output/export", help="directory to write (default: %(default)s)")
+    parser.add_argument(
+        "--input_shape",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="N C H W for a graph of fixed height and width (N stays free); default: every size",
+    )
+    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of --config")
+
+
+def run(args: argparse.Namespace) -> int | None:
+    import paddle
+
+    from paddle_rsseg.export import export
+
+    paddle.set_device("cpu")  # the graph is the same for every device
+    source = args.model_path
+    if args.config:
+        from paddle_rsseg.config import load_config
+
+        source = load_config(args.config, args.opts)
+    print(f"exporting {args.model_path}")
+    path = export(source, save_dir=args.save_dir, weights=args.model_path, input_shape=args.input_shape)
+    import yaml
+
+    description = yaml.safe_load((path / "deploy.yaml").read_text(encoding="utf-8"))
+    check = description["equality"]
+    cases = ", ".join("×".join(map(str, case)) for case in check["cases"])
+    print(f"equal to the model at N×H×W {cases}: logits within {check['max_relative_error']:.0e} (relative)")
+    for name in (description["model"]["graph"], description["model"]["parameters"], "deploy.yaml"):
+        print(f"  {path / name}  {(path / name).stat().st_size / 1e6:.1f} MB")
+    print(f"next: python deploy/python/infer.py --config {path / 'deploy.yaml'} --image_path IMAGE --save_dir MAPS")
+    return None
