@@ -128,10 +128,10 @@ class AnnealingSoftmaxFocalLoss(AnnealedLoss):
 
 @LOSSES.register()
 class ScaleAnnealingFocalLoss(AnnealedLoss):
-    """FarSeg++'s loss: z·Σ ℓ·m / (n + 1e-7), where the scale z goes from 1 to Z in T_max iterations.
+    """FarSeg++'s loss: z·Σ ℓ·m / n, where the scale z goes from 1 to Z in T_max iterations.
 
     Unlike FarSeg's it is focal from the first iteration; only its scale is annealed. The published configuration
-    has ``T_max`` 0: the scale is Z throughout.
+    has ``T_max`` 0: the scale is Z throughout. (The original writes n + 1e-7, which in its float32 is n.)
 
     Args:
         T_max: iterations until z = Z.
@@ -162,4 +162,4 @@ class ScaleAnnealingFocalLoss(AnnealedLoss):
             if self.normalize:
                 full = ratio(loss.sum(), (loss * factor).sum(), empty=1.0)
                 factor = factor * (full + self.share_left(loss.dtype) * (1 - full))
-        return (loss * factor).sum() / (self.valid_pixels(logits, label) + 1e-7)
+        return ratio((loss * factor).sum(), self.valid_pixels(logits, label), empty=0.0)

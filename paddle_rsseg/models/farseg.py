@@ -34,24 +34,23 @@ class FPN(nn.Layer):
 
     def __init__(self, in_channels: Sequence[int], out_channels: int):
         super().__init__()
-        self.levels = range(1, len(in_channels) + 1)
-        for i, channels in zip(self.levels, in_channels, strict=True):
+        for i, channels in enumerate(in_channels, 1):
             setattr(self, f"fpn_inner{i}", conv2d(channels, out_channels, 1, "xavier_like"))
             setattr(self, f"fpn_layer{i}", conv2d(out_channels, out_channels, 3, "xavier_like"))
 
     def forward(self, features: Sequence[paddle.Tensor], strides: Sequence[int]) -> list[paddle.Tensor]:
+        top = None
         outputs: list[paddle.Tensor] = []
-        top, top_stride = None, 0
-        for i, feature, stride in reversed(list(zip(self.levels, features, strides, strict=True))):
-            lateral = getattr(self, f"fpn_inner{i}")(feature)
+        for i in reversed(range(len(features))):
+            lateral = getattr(self, f"fpn_inner{i + 1}")(features[i])
             if top is not None:
-                # to the exact size: ×2 where sizes are even, cut at the border where the finer map is odd
-                if stride != top_stride:
+                if strides[i] != strides[i + 1]:
+                    # to the exact size: ×2 where sizes are even, cut at the border where the finer map is odd
                     top = F.interpolate(top, size=spatial_size(lateral), mode="nearest")
                 lateral = lateral + top
-            top, top_stride = lateral, stride
-            outputs.insert(0, getattr(self, f"fpn_layer{i}")(top))
-        return outputs
+            top = lateral
+            outputs.append(getattr(self, f"fpn_layer{i + 1}")(top))
+        return outputs[::-1]
 
 
 class SceneRelation(nn.Layer):
@@ -126,8 +125,9 @@ class AsymmetricDecoder(nn.Layer):
 
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
         total = None
-        for x, units, path in zip(features, self.blocks, self.paths, strict=True):
-            for j, unit in enumerate(units):
+        for i, path in enumerate(self.paths):
+            x = features[i]
+            for j, unit in enumerate(self.blocks[i]):
                 x = unit(x)
                 if path:
                     x = resize(x, spatial_size(features[path[j]]))

@@ -89,7 +89,7 @@ class ResNet(nn.Layer):
         freeze_at: 0 trains everything; 1 freezes the parameters of the stem, 2 also of layer1, … 5 of layer4.
         batchnorm_trainable: False freezes the parameters and the statistics of every BatchNorm.
         with_cp: recompute the activations of a stage in the backward pass instead of keeping them: less memory, a
-            third more time, the same numbers. One bool, or one for each stage.
+            third more time, the same numbers up to the order of additions. One bool, or one for each stage.
 
     Attributes:
         out_channels, strides: of the four maps.
@@ -158,9 +158,10 @@ class ResNet(nn.Layer):
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
         features = []
-        for stage, checkpoint in zip(self.stages, self.with_cp, strict=True):
+        for i, stage in enumerate(self.stages):  # not zip(strict=True), which Paddle cannot trace
             # without a gradient to pass on there is nothing to recompute
-            x = checkpointed(stage, x) if checkpoint and self.training and not x.stop_gradient else stage(x)
+            recomputed = self.with_cp[i] and self.training and not x.stop_gradient
+            x = checkpointed(stage, x) if recomputed else stage(x)
             features.append(x)
         return features
 
