@@ -42,7 +42,7 @@ def main() -> None:
     image = np.load(f"{args.work}/image.npy")  # H×W×3 float32, normalised
     spec = InferenceSpec(
         num_classes=CLASSES, mean=(0, 0, 0), std=(1, 1, 1), scale=1.0, average="logits", pad="window",
-        window=(args.crop, args.crop), stride=(args.stride, args.stride),
+        window=(args.crop, args.crop), stride=(min(args.stride, args.crop),) * 2,
     )
 
     if args.task == "slide":
@@ -60,7 +60,7 @@ def main() -> None:
         np.save(f"{args.work}/labels_ours.npy", labels)
         extra = {"compile_seconds": compile_seconds}
     else:
-        from paddle_rsseg.losses import AnnealingSoftmaxFocalLoss
+        from paddle_rsseg.losses.focal import AnnealingSoftmaxFocalLoss
 
         model.train()
         loss_layer = AnnealingSoftmaxFocalLoss(T_max=10000)

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import paddle
 
-from paddle_rsseg.losses import AnnealingSoftmaxFocalLoss
+from paddle_rsseg.losses.focal import AnnealingSoftmaxFocalLoss
 from paddle_rsseg.models import create_model
 
 
