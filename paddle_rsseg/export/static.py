@@ -96,9 +96,10 @@ def _load(source: Any, spec: InferenceSpec | None, weights: Any) -> tuple[Any, I
         component = model_spec(settings)
         spec = spec or inference_spec(settings)
     else:
-        component = read_weights(path)[1].get("model")
-        if component is None:
+        named = read_weights(path)[1].get("model")
+        if named is None:
             raise RssegError(path, "does not say which model it belongs to", "our own weights", "give --config as well")
+        component = named
     model = create_model(component)
     stored = load_weights(model, path).metadata
     if spec is None and "inference" in stored:
