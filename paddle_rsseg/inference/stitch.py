@@ -38,19 +38,15 @@ class RowBand:
         if self._weights is not None:
             self._weights[rows, columns] += 1.0 if weight is None else weight
 
-    def labels(self, end: int) -> np.ndarray:
-        """Best class of the rows from ``top`` to image row ``end``, uint8; the lowest class wins a tie.
-
-        Raises:
-            FloatingPointError: a score is NaN or infinite.
-        """
-        return argmax(self._scores[:, : end - self.top])
+    def scores(self, end: int) -> np.ndarray:
+        """Sums of the rows from ``top`` to image row ``end``, K×rows×width; a view that :meth:`finish` ends."""
+        return self._scores[:, : end - self.top]
 
     def mean(self, end: int) -> np.ndarray:
-        """Weighted mean of the scores of those rows, K×rows×width, a new array; 0 where no window was added."""
+        """Weighted mean of the scores of those rows, a new array; 0 where no window was added."""
         assert self._weights is not None, "made without weighted=True"
         weights = self._weights[: end - self.top]
-        return self._scores[:, : end - self.top] / np.where(weights > 0, weights, 1)
+        return self.scores(end) / np.where(weights > 0, weights, 1)
 
     def finish(self, end: int) -> None:
         """Forget the rows above image row ``end`` and move the others up."""

@@ -43,6 +43,7 @@ def test_a_band_moves_down_the_image():
     np.testing.assert_allclose(band.mean(1)[0], [[1, 3, 3]])  # (1 + 4·2) / (1 + 2)
     band.finish(3)
     band.add(Window(3, 7, 0, 1), np.zeros((2, 4, 1), np.float32))
+    assert band.scores(7).shape == (2, 4, 3)
     np.testing.assert_allclose(band.mean(7)[1], [[0.5, 3, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
 
 

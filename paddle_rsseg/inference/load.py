@@ -1,0 +1,147 @@
+"""From a path to something that predicts: weights, a checkpoint, or an exported model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.spec import InferenceSpec
+
+log = logging.getLogger("paddle_rsseg")
+
+DEPLOY_FILE = "deploy.yaml"
+FORMAT = "paddle_rsseg/1"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network that can be asked.
+
+    Attributes:
+        backend: see :mod:`paddle_rsseg.inference.backends`.
+        spec: its pre- and post-processing.
+        source: where it came from, for reports.
+    """
+
+    backend: Any
+    spec: InferenceSpec
+    source: str
+
+
+def read_deploy(export_dir: str | Path) -> InferenceSpec:
+    """The description in ``deploy.yaml`` of an export directory (or of the file itself).
+
+    Raises:
+        RssegError: no such file, or not one that this project wrote.
+    """
+    path = Path(export_dir)
+    path = path / DEPLOY_FILE if path.is_dir() else path
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        seen = f"cannot be read ({' '.join(str(error).split())[:120]})"
+        raise RssegError(path, seen, "the deploy.yaml of an exported model", "write it with tools/export.py") from error
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != FORMAT
+        or not isinstance(content.get("inference"), dict)
+    ):
+        raise RssegError(
+            path, "not written by this project's export", f"format: {FORMAT}", "export the model with tools/export.py"
+        )
+    return InferenceSpec.from_dict(content["inference"], f"{path}: inference")
+
+
+def open_model(
+    model: Any,
+    spec: InferenceSpec | None = None,
+    settings: Any = None,
+    backend: str = "auto",
+    device: str = "cpu",
+    **changes: Any,
+) -> Ready:
+    """Whatever the caller has, ready to predict.
+
+    Args:
+        model: an export directory or its ``deploy.yaml``; a ``.safetensors``, checkpoint directory, ``.pdparams`` or
+            ``.pth``; a ``paddle.nn.Layer``; or a back end (any callable).
+        spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
+        settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
+        backend: ``auto``, ``dynamic`` or ``paddle``, see :func:`paddle_rsseg.inference.backends.make_backend`.
+        device: ``cpu``, ``gpu`` or ``gpu:1``.
+        changes: fields of the spec to replace, such as ``window=(512, 512)``; None leaves a field.
+
+    Raises:
+        RssegError: unreadable or unfitting files, or nothing says how the model wants its input.
+    """
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if isinstance(model, (str, Path)) and _is_export(Path(model)):
+        from paddle_rsseg.inference.backends import PaddleInferenceBackend
+
+        if backend == "dynamic":
+            raise RssegError(
+                "--backend", "dynamic with an exported model", "auto or paddle", "a graph has no dynamic form"
+            )
+        directory = Path(model) if Path(model).is_dir() else Path(model).parent
+        return Ready(
+            PaddleInferenceBackend(directory, device=device), replace(spec or read_deploy(model), **changes), str(model)
+        )
+    source = model if isinstance(model, (str, Path)) else type(model).__name__
+    if spec is None and settings is not None:
+        from paddle_rsseg.config import inference_spec
+
+        spec = inference_spec(settings)
+    if isinstance(model, (str, Path)):
+        model, stored = _build(model, settings, device)
+        if spec is not None:
+            _warn_of_differences(source, spec, stored)
+        spec = spec or stored
+    if spec is None:
+        raise RssegError(
+            source, "says nothing about its pre-processing", "a description inside the weights", "give --config"
+        )
+    spec = replace(spec, **changes)
+    from paddle import nn
+
+    if isinstance(model, nn.Layer):
+        from paddle_rsseg.inference.backends import make_backend
+
+        model = make_backend(model, spec, backend)
+    return Ready(model, spec, str(source))
+
+
+def _is_export(path: Path) -> bool:
+    return path.name == DEPLOY_FILE or (path / DEPLOY_FILE).is_file()
+
+
+def _build(path: str | Path, settings: Any, device: str) -> tuple[Any, InferenceSpec | None]:
+    """The network of a weights file, loaded, and the description in the file if there is one."""
+    import paddle
+
+    from paddle_rsseg.models import create_model, model_spec
+    from paddle_rsseg.weights import load_weights, read_weights
+
+    paddle.set_device(device)
+    component = model_spec(settings) if settings is not None else read_weights(path)[1].get("model")
+    if component is None:
+        raise RssegError(
+            path, "does not say which network it belongs to", "weights written by this project", "give --config"
+        )
+    model = create_model(component)
+    stored = load_weights(model, path).metadata.get("inference")
+    return model, InferenceSpec.from_dict(stored, f"{path}: inference") if stored else None
+
+
+def _warn_of_differences(path: Any, chosen: InferenceSpec, stored: InferenceSpec | None) -> None:
+    """The configuration wins over what the weights say about their input; say so where that matters."""
+    for name in ("bands", "mean", "std", "scale", "resize") if stored else ():
+        given, trained = getattr(chosen, name), getattr(stored, name)
+        if given != trained:
+            log.warning(
+                "%s was trained with %s %s; the configuration says %s, and is followed", path, name, trained, given
+            )

@@ -1,0 +1,118 @@
+"""Prediction for users: from a path of weights to a label map, in memory or on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paddle_rsseg.data.raster import open_raster
+from paddle_rsseg.geo.overlay import write_overlay
+from paddle_rsseg.geo.writer import write_label_raster
+from paddle_rsseg.inference.engine import Band, WindowPredictor
+from paddle_rsseg.inference.load import open_model
+from paddle_rsseg.inference.spec import InferenceSpec
+
+
+@dataclass
+class Prediction:
+    """A label map and what is known about it.
+
+    Attributes:
+        labels: H×W uint8 class ids; ``spec.ignore_index`` where the raster has no data.
+        spec: classes, palette, and how it was predicted.
+        crs, transform: of the raster, None and the identity without georeference.
+        probabilities: K×H×W float32 if asked for.
+    """
+
+    labels: np.ndarray
+    spec: InferenceSpec
+    crs: Any = None
+    transform: Any = None
+    probabilities: np.ndarray | None = None
+
+    def save(self, stem: str | Path) -> Path:
+        """Write ``stem.tif`` (georeferenced) or ``stem.png``, as :func:`paddle_rsseg.geo.writer.write_label_raster`."""
+        raster = _Place(self.labels.shape[0], self.labels.shape[1], self.crs, self.transform)
+        return write_label_raster(stem, [Band(0, len(self.labels), self.labels)], raster, self.spec)
+
+
+@dataclass
+class _Place:
+    height: int
+    width: int
+    crs: Any
+    transform: Any
+
+
+class Predictor:
+    """Label maps of rasters of any size.
+
+    >>> Predictor("output/best_model").predict("scene.tif").labels      # doctest: +SKIP
+
+    Args:
+        model: an exported model's directory; weights or a checkpoint; a ``paddle.nn.Layer``; or a back end.
+        spec, settings, backend, device: see :func:`paddle_rsseg.inference.load.open_model`.
+        batch_size: windows computed at once.
+        changes: fields of the spec to replace: ``window=(512, 512), blend="cosine"``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        spec: InferenceSpec | None = None,
+        settings: Any = None,
+        backend: str = "auto",
+        device: str = "cpu",
+        batch_size: int = 4,
+        **changes: Any,
+    ):
+        ready = open_model(model, spec, settings, backend, device, **changes)
+        self.spec, self.source = ready.spec, ready.source
+        self.engine = WindowPredictor(ready.backend, ready.spec, batch_size)
+
+    def predict(self, raster: Any, probabilities: bool = False) -> Prediction:
+        """Predict a raster, a path, or an array H×W×C in the units of the training data.
+
+        The whole map is held in memory; :meth:`predict_file` does not.
+        """
+        raster = open_raster(raster)
+        bands = list(self.engine.bands(raster, probabilities))
+        share = np.concatenate([b.probabilities for b in bands], axis=1) if probabilities else None  # type: ignore[misc]
+        return Prediction(np.concatenate([b.labels for b in bands]), self.spec, raster.crs, raster.transform, share)
+
+    def predict_file(
+        self,
+        path: str | Path,
+        save_dir: str | Path,
+        name: str | None = None,
+        overlay: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Path]:
+        """Predict an image file of any size into ``save_dir``, band by band.
+
+        Args:
+            name: of the results, may contain directories; None: the file's name without suffix.
+            overlay: also write a picture of the image under its map.
+            progress: ``progress(rows done, rows)``, called after each band.
+
+        Returns:
+            ``…_label.tif`` (or ``.png`` without georeference) and ``…_overlay.jpg``. Each is complete or absent.
+        """
+        name = Path(path).stem if name is None else name
+        with open_raster(path) as raster:
+            bands = self._counted(self.engine.bands(raster), raster.height, progress)
+            written = [write_label_raster(Path(save_dir) / f"{name}_label", bands, raster, self.spec)]
+            if overlay:
+                written.append(write_overlay(Path(save_dir) / f"{name}_overlay.jpg", raster, written[0], self.spec))
+        return written
+
+    @staticmethod
+    def _counted(bands: Iterator[Band], rows: int, progress: Callable[[int, int], None] | None) -> Iterator[Band]:
+        for band in bands:
+            yield band
+            if progress:
+                progress(band.y1, rows)
