@@ -58,8 +58,15 @@ def main() -> None:
     import paddle_rsseg as rs
 
     settings = rs.load_config(ROOT / CONFIG)
-    crop = next(t.args["crop_size"][0] for t in settings.train_dataset.args["transforms"] if t.type == "RandomPaddingCrop")
-    recipe = {"iters": args.iters, "batch": settings.batch_size, "crop": crop, "lr": settings.lr_scheduler.learning_rate}
+    crop = next(
+        t.args["crop_size"][0] for t in settings.train_dataset.args["transforms"] if t.type == "RandomPaddingCrop"
+    )
+    recipe = {
+        "iters": args.iters,
+        "batch": settings.batch_size,
+        "crop": crop,
+        "lr": settings.lr_scheduler.learning_rate,
+    }
     roots = [f"{part}.dataset_root={args.data}" for part in ("train_dataset", "val_dataset")]
     rows = []
     for seed in args.seeds:
@@ -69,20 +76,62 @@ def main() -> None:
         horizon = f"loss.types.0.T_max={args.iters // 2}"
         seconds = {}
         seconds["ours"] = call(
-            sys.executable, "tools/train.py", "--config", CONFIG, "--iters", args.iters, "--seed", seed, "--save_interval", args.iters,
-            "--save_dir", work / "ours", "--no_progress", "--opts", *roots, horizon, f"model.pretrained={work / 'init.safetensors'}",
+            sys.executable,
+            "tools/train.py",
+            "--config",
+            CONFIG,
+            "--iters",
+            args.iters,
+            "--seed",
+            seed,
+            "--save_interval",
+            args.iters,
+            "--save_dir",
+            work / "ours",
+            "--no_progress",
+            "--opts",
+            *roots,
+            horizon,
+            f"model.pretrained={work / 'init.safetensors'}",
         )
         seconds["torch"] = call(
-            args.torch, "benchmarks/peers/torch_dubai.py", "--data", args.data, "--init", work / "init.npz", "--out", work / "torch.pth",
-            "--horizon", args.iters // 2, "--seed", seed, "--threads", os.cpu_count(), *(w for k, v in recipe.items() for w in (f"--{k}", v)),
+            args.torch,
+            "benchmarks/peers/torch_dubai.py",
+            "--data",
+            args.data,
+            "--init",
+            work / "init.npz",
+            "--out",
+            work / "torch.pth",
+            "--horizon",
+            args.iters // 2,
+            "--seed",
+            seed,
+            "--threads",
+            os.cpu_count(),
+            *(w for k, v in recipe.items() for w in (f"--{k}", v)),
         )
         scores = {}
         for name, weights in (("ours", work / "ours" / f"iter_{args.iters}"), ("torch", work / "torch.pth")):
-            call(sys.executable, "tools/val.py", "--config", CONFIG, "--model_path", weights, "--is_slide", "--save_dir", work / f"score_{name}",
-                 "--opts", *roots)
+            call(
+                sys.executable,
+                "tools/val.py",
+                "--config",
+                CONFIG,
+                "--model_path",
+                weights,
+                "--is_slide",
+                "--save_dir",
+                work / f"score_{name}",
+                "--opts",
+                *roots,
+            )
             scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["miou"]
         rows.append({"seed": seed, "miou": scores, "train_seconds": seconds})
-        print(f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)", flush=True)
+        print(
+            f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",
+            flush=True,
+        )
     print(f"\n{cpu()}; {recipe}")
     for name in ("ours", "torch"):
         values = [row["miou"][name] for row in rows]

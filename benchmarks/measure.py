@@ -17,8 +17,19 @@ THREAD_SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "
 def cpu() -> str:
     """Name of the processor: ratios differ between vendors, because Paddle's MKL treats them differently."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return f"{names[0] if names else platform.processor()} × {os.cpu_count()}"
+
+
+def our_switches() -> dict[str, str]:
+    """The thread switches that the project's commands start themselves with on this machine."""
+    from paddle_rsseg import runtime
+
+    return runtime.cpu_environment({}, runtime.available_cores(), Path("/proc/cpuinfo").read_text())
 
 
 def run(python: str, script: str, *args: object, switches: dict[str, str] | None = None) -> dict:

@@ -41,8 +41,14 @@ def main() -> None:
     model.set_state_dict({name: weights[name] for name in weights.files})
     image = np.load(f"{args.work}/image.npy")  # H×W×3 float32, normalised
     spec = InferenceSpec(
-        num_classes=CLASSES, mean=(0, 0, 0), std=(1, 1, 1), scale=1.0, average="logits", pad="window",
-        window=(args.crop, args.crop), stride=(min(args.stride, args.crop),) * 2,
+        num_classes=CLASSES,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        scale=1.0,
+        average="logits",
+        pad="window",
+        window=(args.crop, args.crop),
+        stride=(min(args.stride, args.crop),) * 2,
     )
 
     if args.task == "slide":
@@ -80,7 +86,9 @@ def main() -> None:
             loss.item()
             times.append(time.perf_counter() - started)
         seconds, extra = float(np.median(times[1:])), {}
-    print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **extra}))
+    print(
+        json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **extra})
+    )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, cpu, run, spread
-
-from paddle_rsseg import runtime
+from measure import ROOT, cpu, our_switches, run, spread
 
 
 def real_pixels(height: int, width: int) -> np.ndarray:
@@ -43,16 +41,20 @@ def main() -> None:
     parser.add_argument("--arch", default="farseg_r50")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.json")
     args = parser.parse_args()
-    ours, switches = sys.executable, runtime.cpu_switches()
+    ours, switches = sys.executable, our_switches()
     results: dict = {"cpu": cpu(), "switches": switches, "arch": args.arch, "size": args.size}
 
     with tempfile.TemporaryDirectory() as work:
         np.save(f"{work}/image.npy", real_pixels(args.size, args.size))
-        np.save(f"{work}/label.npy", np.random.default_rng(0).integers(0, 16, (256, 256), dtype=np.uint8).astype("uint8"))
+        np.save(
+            f"{work}/label.npy", np.random.default_rng(0).integers(0, 16, (256, 256), dtype=np.uint8).astype("uint8")
+        )
         run(ours, "ours_side.py", "weights", work, "--arch", args.arch)
         sides = {
             "ours": lambda task, *a: run(ours, "ours_side.py", task, work, "--arch", args.arch, *a, switches=switches),
-            "paddleseg as it comes": lambda task, *a: run(args.peer, "peers/paddleseg_side.py", task, work, "--arch", args.arch, *a),
+            "paddleseg as it comes": lambda task, *a: run(
+                args.peer, "peers/paddleseg_side.py", task, work, "--arch", args.arch, *a
+            ),
             "paddleseg, equal switches": lambda task, *a: run(
                 args.peer, "peers/paddleseg_side.py", task, work, "--arch", args.arch, *a, switches=switches
             ),
@@ -64,7 +66,8 @@ def main() -> None:
                     rows[name].append(measure(task, *extra))
                     print(f"{task:<6} {name:<28} {rows[name][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
             results[task] = {
-                name: {"seconds": [r["seconds"] for r in done], "peak_mb": max(r["peak_mb"] for r in done)} for name, done in rows.items()
+                name: {"seconds": [r["seconds"] for r in done], "peak_mb": max(r["peak_mb"] for r in done)}
+                for name, done in rows.items()
             }
         theirs, mine = np.load(f"{work}/labels_paddleseg.npy"), np.load(f"{work}/labels_ours.npy")
         results["label_agreement"] = float((theirs == mine).mean())
