@@ -1,4 +1,4 @@
-"""Does our training reach what a plain PyTorch loop reaches? python benchmarks/dubai_quality.py --torch "$(which python)"
+"""Does our training reach what a plain PyTorch loop reaches? python benchmarks/dubai_quality.py --torch PYTHON
 
 FarSeg-R18 on the Dubai images, tiles 1-4 for training, 5-6 held out, three seeds. For each seed both sides start from
 the same weights and follow the same schedule; both results are scored by our `val` (the PyTorch one after conversion,
@@ -129,7 +129,8 @@ def main() -> None:
             scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["miou"]
         rows.append({"seed": seed, "miou": scores, "train_seconds": seconds})
         print(
-            f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",
+            f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), "
+            f"torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",
             flush=True,
         )
     print(f"\n{cpu()}; {recipe}")

@@ -1,7 +1,7 @@
 """Peak memory of predicting and scoring images of growing height: python benchmarks/memory.py
 
-Each image is a tiled GeoTIFF on disk; each measurement is a process of its own, that loads the model, predicts the image
-and writes the map (or scores it against a label raster) and reports the peak of its resident memory. Flat is the claim.
+Each image is a tiled GeoTIFF on disk; each measurement is a process of its own that loads the model, predicts the
+image and writes the map (or scores it against a label raster) and reports its peak resident memory. Flat is the claim.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ def write_scene(path: Path, height: int, width: int, bands: int) -> None:
     import rasterio
 
     rng = np.random.default_rng(0)
-    profile = dict(
-        driver="GTiff", height=height, width=width, count=bands, dtype="uint8", tiled=True, compress="deflate"
-    )
-    with rasterio.open(path, "w", **profile) as out:
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile, tiled=True, compress="deflate") as out:
         for y in range(0, height, 256):
             rows = min(256, height - y)
             top = 255 if bands == 3 else 5
@@ -36,9 +34,9 @@ def write_scene(path: Path, height: int, width: int, bands: int) -> None:
 def worker(task: str, folder: Path) -> None:
     import paddle
 
+    from paddle_rsseg.data.raster import open_raster
     from paddle_rsseg.evaluation.confusion import confusion_matrix
     from paddle_rsseg.geo.writer import write_label_raster
-    from paddle_rsseg.data.raster import open_raster
     from paddle_rsseg.inference.backends import compile_backend
     from paddle_rsseg.inference.engine import WindowPredictor
     from paddle_rsseg.inference.spec import InferenceSpec
@@ -84,7 +82,8 @@ def main() -> None:
                 row = run(sys.executable, "memory.py", "--worker", task, folder, switches=switches)
             rows.append({"task": task, "height": height, "width": args.width, **row})
             print(
-                f"{task:<8} {height:>6} × {args.width}: model loaded {row['loaded_mb']:.0f} MB, peak {row['peak_mb']:.0f} MB",
+                f"{task:<8} {height:>6} × {args.width}: "
+                f"model loaded {row['loaded_mb']:.0f} MB, peak {row['peak_mb']:.0f} MB",
                 flush=True,
             )
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,8 @@ def main() -> None:
     init = np.load(args.init)
     state = {name: torch.from_numpy(init[name]) for name in init.files}
     missing, extra = model.load_state_dict(state, strict=False)
-    assert not extra and all(name.endswith("num_batches_tracked") for name in missing), (missing, extra)
+    assert not extra, extra
+    assert all(name.endswith("num_batches_tracked") for name in missing), missing
     optimizer = torch.optim.SGD(model.parameters(), args.lr, momentum=0.9, weight_decay=1e-4)
     model.train()
     order: list[int] = []
