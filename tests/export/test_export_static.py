@@ -93,7 +93,7 @@ class Depends(Net):
     def forward(self, x):
         main = super().forward(x)[0]
         if not paddle.in_dynamic_mode():
-            main = main + 0.05 * main.mean(axis=1, keepdim=True) * paddle.to_tensor([1.0, -1.0, 1.0, -1.0]).reshape([4, 1, 1])
+            main = main * 1.05
         return [main]
 
 

@@ -196,7 +196,9 @@ def test_nothing_is_skipped_silently(tmp_path, shapes):
     assert report.extra == ["surplus.weight"]
     assert report.misshaped == {"en.resnet.bn1.weight": ((5,), (4,))}
     assert len(found) == len(report.matched) == 380
-    with pytest.raises(RssegError, match=r"1 missing .*1 extra \(surplus\.weight\).*1 mis-shaped .*bn1\.weight 5 for 4"):
+    with pytest.raises(
+        RssegError, match=r"1 missing .*1 extra \(surplus\.weight\).*1 mis-shaped .*bn1\.weight 5 for 4"
+    ):
         report.check()
     text = str(report)
     for fact in ("  cls_pred_conv.bias", "  surplus.weight", "  en.resnet.bn1.weight: file 5, model 4"):

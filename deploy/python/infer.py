@@ -1,0 +1,151 @@
+"""Map images with an exported model: ``python deploy/python/infer.py --config EXPORT/deploy.yaml --image_path IMAGES``.
+
+Needs Paddle Inference and the package's inference half, not the training code: see ``deploy/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare clone has the package beside this folder
+
+from paddle_rsseg.errors import RssegError
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".vrt", ".jp2", ".img")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0, or 2 after bad input, told in one line for each."""
+    args = parse(argv)
+    try:
+        return run(args)
+    except RssegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--config", required=True, type=Path, help="deploy.yaml of the exported model, or its directory"
+    )
+    parser.add_argument(
+        "--image_path", required=True, type=Path, help="an image, a directory, or a .txt list of images"
+    )
+    parser.add_argument("--save_dir", default=Path("output/infer"), type=Path, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:1 (default: %(default)s)")
+    parser.add_argument("--cpu_threads", type=int, help="default: every core this process may use")
+    parser.add_argument("--batch_size", type=int, default=4, help="windows computed at once (default: %(default)s)")
+    parser.add_argument("--no_overlay", action="store_true", help="write label maps only")
+    parser.add_argument("--benchmark", action="store_true", help="print where the time goes")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    images = find_images(args.image_path)
+    directory = args.config if args.config.is_dir() else args.config.parent
+
+    from paddle_rsseg import runtime
+
+    runtime.quiet_paddle()
+    # late, so that --help and a mistyped path do not wait for Paddle
+    from paddle_rsseg.inference.backends import PaddleInferenceBackend
+    from paddle_rsseg.inference.load import read_deploy
+    from paddle_rsseg.inference.predictor import Predictor
+
+    spec = read_deploy(args.config)
+    verify(args.config)
+    started = time.perf_counter()
+    network = Timed(PaddleInferenceBackend(directory, args.cpu_threads, args.device))
+    predictor = Predictor(network, spec, batch_size=args.batch_size)
+    if args.benchmark:
+        print(f"model loaded in {time.perf_counter() - started:.2f} s")
+    failed = 0
+    for path, name in images:
+        network.seconds, network.windows, started = 0.0, 0, time.perf_counter()
+        try:
+            written = predictor.predict_file(path, args.save_dir, name, overlay=not args.no_overlay)
+        except RssegError as error:  # the other images are none the worse for it
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        print(f"{path} → {', '.join(map(str, written))}")
+        if args.benchmark:
+            total = time.perf_counter() - started
+            print(f"  {total:.3f} s, of which the network {network.seconds:.3f} s for {network.windows} windows")
+    if failed:
+        print(f"{failed} of {len(images)} images failed", file=sys.stderr)
+    return 2 if failed else 0
+
+
+class Timed:
+    """A back end that notes how long it computed."""
+
+    def __init__(self, backend: Callable[[Any], Any]):
+        self.backend = backend
+        self.seconds = 0.0
+        self.windows = 0
+
+    def __call__(self, batch: Any) -> Any:
+        started = time.perf_counter()
+        logits = self.backend(batch)
+        self.seconds += time.perf_counter() - started
+        self.windows += len(batch)
+        return logits
+
+
+def find_images(path: Path) -> list[tuple[Path, str]]:
+    """(image, name of its results) of a file, of all images below a directory, or of a list, one path a line.
+
+    Paths in a list are relative to it; what follows a space (PaddleSeg's label column) is not looked at.
+    """
+    if path.is_dir():
+        paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        names = [p.relative_to(path).with_suffix("").as_posix() for p in paths]
+        if not paths:
+            raise RssegError(path, "no images in this directory", f"files that end in {', '.join(SUFFIXES)}")
+    elif path.suffix.lower() == ".txt" and path.is_file():
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        paths = [path.parent / (line if (path.parent / line).is_file() else line.split(" ")[0]) for line in lines]
+        names = [p.stem for p in paths]
+        if not paths:
+            raise RssegError(path, "an empty list", "the path of an image on each line")
+    else:
+        paths, names = [path], [path.stem]
+    for image in paths:
+        if not image.is_file():
+            raise RssegError(image, "no such file", "an image, a directory or a .txt list")
+    # a.tif and a.png, or two a.tif from different places: none overwrites the other
+    often = Counter(names)
+    names = [
+        name if often[name] == 1 else f"{name}_{image.suffix[1:]}" for name, image in zip(names, paths, strict=True)
+    ]
+    often = Counter(names)
+    names = [name if often[name] == 1 else f"{name}_{i}" for i, name in enumerate(names)]
+    return list(zip(paths, names, strict=True))
+
+
+def verify(config: Path) -> None:
+    """The graph and its parameters are those that were checked at export."""
+    import yaml
+
+    path = config / "deploy.yaml" if config.is_dir() else config
+    for name, expected in yaml.safe_load(path.read_text(encoding="utf-8")).get("sha256", {}).items():
+        file = path.parent / name
+        if not file.is_file():
+            raise RssegError(file, "no such file", "the files of one export together")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise RssegError(
+                file, "is not the file that was exported", "the files of one export together", "copy it again"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
