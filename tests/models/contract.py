@@ -1,0 +1,142 @@
+"""What every network of the project keeps to; a new one inherits these tests in three lines.
+
+    class TestMyNet(ModelContract):
+        spec = {"type": "MyNet"}
+        parameters = 1_234_567  # for 16 classes, from the paper or counted by hand
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import paddle
+import pytest
+from paddle.static import InputSpec
+
+from paddle_rsseg.models import create_model
+from paddle_rsseg.models.cost import count, learnable
+
+CLASSES = 5
+#: sizes that any network must take, down to one pixel
+SIZES = [(64, 96), (97, 61), (33, 32), (1, 1)]
+
+_models: dict[str, paddle.nn.Layer] = {}  # the last one built, shared by the tests of its class
+
+
+class ModelContract:
+    spec: dict
+    parameters: int | None = None
+    #: outputs in train mode
+    train_outputs = 1
+
+    def build(self, **overrides) -> paddle.nn.Layer:
+        paddle.seed(0)
+        return create_model({**self.spec, "num_classes": CLASSES, **overrides})
+
+    @pytest.fixture
+    def model(self) -> paddle.nn.Layer:
+        """In eval mode, with running statistics that differ from their initial values; tests leave it as it is."""
+        key = repr(self.spec)
+        if key not in _models:
+            _models.clear()
+            _models[key] = model = self.build()
+            model.train()
+            with paddle.no_grad():
+                for _ in range(3):
+                    model(image(model, (64, 64)))
+            model.eval()
+        return _models[key]
+
+    def test_attributes(self, model):
+        assert (model.num_classes, model.in_channels) == (CLASSES, 3)
+        assert model.min_multiple >= 1
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_any_size_gives_logits_at_input_size(self, model, size):
+        with paddle.no_grad():
+            outputs = model(image(model, size))
+        assert isinstance(outputs, list)
+        assert [output.shape for output in outputs] == [[2, CLASSES, *size]]
+        assert np.isfinite(outputs[0].numpy()).all()
+
+    @pytest.mark.parametrize("bands", [1, 8])
+    def test_any_number_of_bands(self, bands):
+        model = self.build(in_channels=bands)
+        model.eval()
+        assert model.in_channels == bands
+        assert model(image(model, (33, 40)))[0].shape == [2, CLASSES, 33, 40]
+
+    def test_images_of_a_batch_do_not_mix_in_eval_mode(self, model):
+        x = image(model, (64, 64))
+        with paddle.no_grad():
+            both, alone = model(x)[0].numpy(), model(x[1:])[0].numpy()
+        np.testing.assert_allclose(both[1:], alone, atol=1e-5 * np.abs(alone).max())
+
+    def test_training_reaches_every_parameter(self):
+        model = self.build()
+        model.train()
+        outputs = model(image(model, (64, 64)))
+        assert len(outputs) == self.train_outputs
+        assert all(output.shape == [2, CLASSES, 64, 64] for output in outputs)
+        paddle.add_n([(output**2).mean() for output in outputs]).backward()
+        for name, parameter in learnable(model).items():
+            assert parameter.grad is not None, f"{name} has no gradient"
+            assert np.isfinite(parameter.grad.numpy()).all(), name
+
+    def test_train_mode_changes_statistics_and_eval_mode_nothing(self):
+        model = self.build()
+        statistics = [name for name in model.state_dict() if name.endswith("_mean")]
+        for train in (False, True):
+            before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+            model.train() if train else model.eval()
+            with paddle.no_grad():
+                model(image(model, (64, 64)))
+            changed = [name for name, value in model.state_dict().items() if not np.array_equal(value.numpy(), before[name])]
+            assert not train or set(statistics) <= set(changed)
+            assert train or not changed
+
+    def test_state_restores_the_outputs(self, model):
+        state = {name: value.numpy() for name, value in model.state_dict().items()}
+        other = self.build()
+        missing, unexpected = other.set_state_dict(state)
+        assert not missing
+        assert not unexpected
+        other.eval()
+        x = image(model, (40, 33))
+        with paddle.no_grad():
+            np.testing.assert_array_equal(model(x)[0].numpy(), other(x)[0].numpy())
+
+    def test_static_graph_of_any_size_equals_the_network(self, model, tmp_path):
+        spec = InputSpec([None, model.in_channels, None, None], "float32")
+        paddle.jit.save(paddle.jit.to_static(copy.deepcopy(model), full_graph=True, input_spec=[spec]), str(tmp_path / "m"))
+        graph = paddle.jit.load(str(tmp_path / "m"))
+        for size in [(64, 64), (97, 61), (5, 7)]:
+            x = image(model, size)
+            with paddle.no_grad():
+                expected, got = model(x)[0].numpy(), graph(x)
+            got = (got[0] if isinstance(got, (list, tuple)) else got).numpy()
+            np.testing.assert_allclose(got, expected, atol=1e-6 * np.abs(expected).max())
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_mixed_precision_path(self, dtype):
+        # Paddle has no half-precision kernels on CPU: this runs the code, on a GPU also the numbers
+        model = self.build()
+        model.train()
+        with paddle.amp.auto_cast(dtype=dtype, level="O1"):
+            output = model(image(model, (64, 64)))[0]
+        (output.astype("float32") ** 2).mean().backward()
+        assert np.isfinite(output.astype("float32").numpy()).all()
+
+    def test_same_seed_same_initial_weights(self):
+        first, second = self.build().state_dict(), self.build().state_dict()
+        assert all(np.array_equal(first[name].numpy(), second[name].numpy()) for name in first)
+
+    def test_parameter_count(self):
+        if self.parameters is not None:
+            assert count(create_model({**self.spec, "num_classes": 16}), 32, 32)[0] == self.parameters
+
+
+def image(model: paddle.nn.Layer, size: tuple[int, int]) -> paddle.Tensor:
+    rng = np.random.default_rng(7)
+    return paddle.to_tensor(rng.standard_normal((2, model.in_channels, *size)).astype("float32"))
