@@ -166,5 +166,5 @@ else
 fi
 
 status "------------------------ $SUCCESSES succeeded, $FAILURES failed ------------------------"
-[ "$SUCCESSES" -gt 0 ] || die "nothing was run: no line of gpu_list ($GPU_LIST) fits this machine with $GPUS GPUs (-1 is the CPU)"
+[ $((SUCCESSES + FAILURES)) -gt 0 ] || die "nothing was run: no line of gpu_list ($GPU_LIST) fits this machine with $GPUS GPUs (-1 is the CPU)"
 [ "$FAILURES" -eq 0 ]
