@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import io
 import os
 import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+
+from paddle_rsseg.errors import RssegError
 
 #: set to anything: never start again
 OPT_OUT = "RSSEG_NO_REEXEC"
@@ -27,11 +30,11 @@ _PADDLE_NOISE = ("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS 
 def available_cores() -> int:
     """Cores this process may use: its affinity, and the quota of its container where that is less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _container_quota(Path("/sys/fs/cgroup"))
+    quota = container_quota(Path("/sys/fs/cgroup"))
     return max(1, min(cores, int(quota)) if quota else cores)
 
 
-def _container_quota(root: Path) -> float | None:
+def container_quota(root: Path) -> float | None:
     """Cores by the CPU quota of cgroup v2 or v1, None where there is none."""
     try:
         if (root / "cpu.max").exists():
@@ -76,9 +79,7 @@ def uses_gpu(device: str | None) -> bool:
     """Will the command compute on a GPU? Decided without importing Paddle."""
     if device is not None:
         return not device.startswith("cpu")
-    try:
-        importlib.metadata.version("paddlepaddle-gpu")
-    except importlib.metadata.PackageNotFoundError:
+    if version_of("paddlepaddle-gpu") is None:
         return False
     return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
 
@@ -108,8 +109,35 @@ def restart_for_cpu(device: str | None = None) -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted, MARK: str(os.getpid())})
 
 
+def version_of(*distributions: str) -> str | None:
+    """Version of the first of these that is installed, without importing it."""
+    for name in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
+
+
+def check_numpy(paddle: str | None, numpy: str | None) -> None:
+    """Raise RssegError for the pair of versions that corrupts memory: nothing refuses it when it is installed."""
+    if paddle and numpy and int(paddle.split(".")[0]) == 2 and int(numpy.split(".")[0]) >= 2:
+        raise RssegError(
+            "environment",
+            f"PaddlePaddle {paddle} beside NumPy {numpy}: this pair silently corrupts memory",
+            "numpy<2 for PaddlePaddle 2",
+            "pip install 'numpy<2'",
+        )
+
+
 def quiet_paddle() -> None:
-    """Import Paddle without its remarks on ccache and threads; anything else it says is passed on."""
+    """Import Paddle without its remarks on ccache and threads; anything else it says is passed on.
+
+    Raises:
+        RssegError: no Paddle, or one that cannot work with the NumPy that is there.
+    """
+    version = version_of("paddlepaddle-gpu", "paddlepaddle")
+    if version is None and importlib.util.find_spec("paddle") is None:
+        raise RssegError("environment", "PaddlePaddle is not installed", fix="pip install paddlepaddle (or -gpu)")
+    check_numpy(version, version_of("numpy"))
     warnings.filterwarnings("ignore", message="No ccache found", category=UserWarning)
     said = io.StringIO()
     try:

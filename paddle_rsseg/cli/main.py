@@ -93,7 +93,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             module.add_arguments(command)
             if getattr(module, "NEEDS_PADDLE", False):
                 command.add_argument(
-                    "--no-reexec", action="store_true", help="leave OMP_NUM_THREADS and the other CPU switches as they are"
+                    "--no-reexec", action="store_true", help="leave the CPU's thread switches as they are"
                 )
             command.set_defaults(module=module)
     return parser.parse_args(argv)
@@ -104,8 +104,8 @@ def _is_this_process() -> bool:
 
     Not so when a test or a notebook calls :func:`main`.
     """
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    return script.stem == "rsseg" or script == HERE / "main.py" or HERE.parent.parent / "tools" in script.resolve().parents
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "").resolve()
+    return script.stem == "rsseg" or script == HERE / "main.py" or HERE.parents[1] / "tools" in script.parents
 
 
 if __name__ == "__main__":

@@ -4,4 +4,13 @@ from paddle_rsseg.config.build import build_dataset, check_paths, inference_spec
 from paddle_rsseg.config.load import load_config, loads_config, override
 from paddle_rsseg.config.schema import Component, Settings
 
-__all__ = ["Component", "Settings", "build_dataset", "check_paths", "inference_spec", "load_config", "loads_config", "override"]
+__all__ = [
+    "Component",
+    "Settings",
+    "build_dataset",
+    "check_paths",
+    "inference_spec",
+    "load_config",
+    "loads_config",
+    "override",
+]

@@ -49,10 +49,11 @@ def inference_spec(settings: Settings) -> InferenceSpec:
     bands, resize = _geometry(settings)
     normalize = normalization(data)
     if normalize is None:
-        raise RssegError(settings.place("val_dataset.transforms"), "no Normalize", "one", "add {type: Normalize, mean: …, std: …}")
+        fix = "add {type: Normalize, mean: …, std: …}"
+        raise RssegError(settings.place("val_dataset.transforms"), "no Normalize", "one", fix)
     in_channels = settings.model.args.get("in_channels") or number_of_bands(data) or 3
     palette = data.args.get("palette") or data.args.get("label_colors") or fact(data, "palette")
-    sizes = {}
+    sizes: dict[str, Any] = {}
     if test.crop_size is not None:
         (width, height), stride = test.crop_size, test.stride
         horizontal, vertical = stride or (max(1, width * 4 // 7), max(1, height * 4 // 7))
@@ -115,7 +116,8 @@ def _check_pretrained(settings: Settings) -> None:
             continue
         without = f"or train without: --opts {key}=null"
         if "://" in value:
-            raise RssegError(settings.place(key), f"{value} is an address", "a file", f"nothing is downloaded unasked: fetch it, {without}")
+            fix = f"nothing is downloaded unasked: fetch it, {without}"
+            raise RssegError(settings.place(key), f"{value} is an address", "a file", fix)
         if not Path(value).exists():
             raise RssegError(settings.place(key), f"{value} does not exist", "a weights file", without)
 
@@ -132,7 +134,9 @@ def _geometry(settings: Settings) -> tuple[tuple[int, ...] | None, tuple[int, in
             size = transform.get("target_size", signature(TRANSFORMS, "Resize")["target_size"].default)
         elif kind != "Normalize":
             raise RssegError(
-                settings.place(f"val_dataset.transforms.{i}"), f"{kind} in val_dataset", "Normalize, SelectBands, Resize to a fixed size",
+                settings.place(f"val_dataset.transforms.{i}"),
+                f"{kind} in val_dataset",
+                "Normalize, SelectBands, Resize to a fixed size",
                 "only these travel with the weights, so anything else would be missing on a server",
             )  # fmt: skip
     return None if bands is None else tuple(bands), None if size is None else (int(size[1]), int(size[0]))
@@ -142,4 +146,3 @@ def _per_band(values: Any, bands: int) -> tuple[float, ...]:
     """One number for all bands or one each; a wrong count is left for InferenceSpec to refuse."""
     values = (values,) if isinstance(values, (int, float)) else tuple(values)
     return tuple(map(float, values * bands if len(values) == 1 else values))
-

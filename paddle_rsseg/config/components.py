@@ -11,13 +11,13 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from paddle_rsseg.config.schema import Component, Settings
-from paddle_rsseg.errors import RssegError
+from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, TRANSFORMS, Registry
 
 #: which registry an argument's component comes from; others are of the kind of what they are an argument of
 ARGUMENT_KIND = {"backbone": BACKBONES, "transforms": TRANSFORMS, "losses": LOSSES, "loss": LOSSES}
 #: read by `create_model` and the weights, not by the constructor
-PRETRAINED = {"model": str | None, "backbone": str | None}
+PRETRAINED = {"model", "backbone"}
 #: arguments that the code supplies: nothing a file may write
 SUPPLIED = {"seed"}
 
@@ -69,13 +69,15 @@ def _checked(component: Component, registry: Registry, path: str, settings: Sett
     _check_names(name, args, registry, path, settings)
     for key, value in args.items():
         place = f"{path}.{key}"
-        if _is_component(value) or (isinstance(value, list) and (key == "transforms" or any(map(_is_component, value)))):
-            kind = ARGUMENT_KIND.get(key, registry)
-            nested = [
-                _checked(_component(item, f"{place}.{i}", settings), kind, f"{place}.{i}", settings).spec()
-                for i, item in enumerate(value)
-            ] if isinstance(value, list) else _checked(_component(value, place, settings), kind, place, settings).spec()
-            args[key] = nested
+        kind = ARGUMENT_KIND.get(key, registry)
+        if isinstance(value, dict) and ("type" in value or key in ARGUMENT_KIND):
+            args[key] = _checked(_component(value, place, settings), kind, place, settings).spec()
+        elif isinstance(value, list) and (
+            key in ARGUMENT_KIND or any(isinstance(v, dict) and "type" in v for v in value)
+        ):
+            places = [f"{place}.{i}" for i in range(len(value))]
+            components = [_component(item, p, settings) for item, p in zip(value, places, strict=True)]
+            args[key] = [_checked(c, kind, p, settings).spec() for c, p in zip(components, places, strict=True)]
         elif key == "backbone" and isinstance(value, str):
             args[key] = _backbone(value, settings.place(place))
         elif key in adapters(registry, name):
@@ -110,35 +112,33 @@ def _backbone(name: str, where: str) -> str:
 
 
 def _check_names(name: str, args: dict[str, Any], registry: Registry, path: str, settings: Settings) -> None:
-    type_origin = settings.origin(f"{path}.type").rpartition(":")[0]
+    takes = signature(registry, name)
+    choices = [*takes, "pretrained"] if registry.kind in PRETRAINED else list(takes)
+    type_file = settings.origin(f"{path}.type").rpartition(":")[0]
     for key in args:
-        origin = settings.origin(f"{path}.{key}").rpartition(":")[0]
-        try:
-            registry.check_arguments(name, {key: args[key]}, partial=True)
-        except RssegError as error:
-            text = str(error).partition(": ")[2]
-            if origin != type_origin and not settings.origin(f"{path}.{key}").startswith("--opts"):
-                text += "; it comes from a base file: '_inherited_: False' drops all that the base says here"
-            raise RssegError(settings.place(f"{path}.{key}"), text) from None
+        if key not in takes:
+            origin = settings.origin(f"{path}.{key}")
+            from_base = not origin.startswith("--opts") and origin.rpartition(":")[0] != type_file
+            hint = "; it comes from a base file: '_inherited_: False' drops all that the base says here"
+            raise RssegError(
+                settings.place(f"{path}.{key}"),
+                f"{name} takes no argument {key!r}",
+                fix=did_you_mean(key, choices) + (hint if from_base else ""),
+            )
     # what the code fills in is not missing: see `complete` and `build_dataset`
     given = {"num_classes", "in_channels", "mode", *SUPPLIED, *args}
-    missing = [
-        key
-        for key, parameter in signature(registry, name).items()
-        if parameter.default is parameter.empty and key not in given
-    ]
+    missing = [key for key, parameter in takes.items() if parameter.default is parameter.empty and key not in given]
     if missing:
         raise RssegError(
-            settings.place(path), f"{name} misses {', '.join(map(repr, missing))}", "a value for each", "add it to the YAML"
+            settings.place(path),
+            f"{name} misses {', '.join(map(repr, missing))}",
+            "a value for each",
+            "add it to the YAML",
         )
 
 
-def _is_component(value: Any) -> bool:
-    return isinstance(value, dict) and "type" in value
-
-
 def _component(value: Any, path: str, settings: Settings) -> Component:
-    if not _is_component(value) or not isinstance(value["type"], str):
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise RssegError(settings.place(path), repr(value), "a mapping {type: Name, argument: value}")
     return Component.model_validate(value)
 
@@ -148,14 +148,20 @@ def _read_as(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     try:
         result = adapter.validate_python(value)
     except ValidationError as error:
-        # of a union, the reason that concerns this value most is the last: None comes first in pydantic's order
-        reasons = [e["msg"].removeprefix("Input should be ").removeprefix("a valid ") for e in error.errors()]
-        reasons = [r for r in dict.fromkeys(reasons) if r != "None"]
-        raise RssegError(where, _shown(value), " or ".join(reasons[:3])) from None
+        reasons = dict.fromkeys(wanted(e["msg"]) for e in error.errors())
+        raise RssegError(where, shown(value), " or ".join(r for r in reasons if r != "None")) from None
     if isinstance(value, bool) and isinstance(result, (int, float)) and not isinstance(result, bool):
         raise RssegError(where, repr(value), "a number")
     return result if isinstance(result, (int, float, str)) else value
 
 
-def _shown(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+def wanted(message: str) -> str:
+    """What pydantic's message asks for: "Input should be a valid number, unable to …" → "a number"."""
+    text = message.removeprefix("Input should be ").partition(", unable to")[0]
+    return text.replace("a valid ", "a " if text[8:9] not in "aeiou" else "an ")
+
+
+def shown(value: Any, limit: int | None = 80) -> str:
+    """A value in one line of YAML, cut if longer than ``limit``."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"

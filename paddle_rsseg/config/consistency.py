@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from paddle_rsseg.config.components import signature
@@ -18,16 +19,17 @@ def complete(settings: Settings) -> Settings:
     Raises:
         RssegError: number of classes, number of bands, or the ignored label differ between the parts.
     """
-    _check_normalize(settings)
     num_classes = _agreed(settings, "num_classes", number_of_classes)
     channels = _agreed(settings, "in_channels", number_of_bands)
     ignore_index = _agreed(settings, "ignore_index", lambda data: fact(data, "ignore_index"))
-    return settings.model_copy(
+    settings = settings.model_copy(
         update={
             "model": _complete_model(settings, num_classes, channels),
             "loss": _complete_loss(settings, ignore_index),
         }
     )
+    _check_normalize(settings)
+    return settings
 
 
 def number_of_classes(data: Component) -> int | None:
@@ -48,7 +50,8 @@ def normalization(data: Component) -> dict[str, Any] | None:
     for transform in data.args.get("transforms") or ():
         if transform["type"] == "Normalize":
             defaults = {key: p.default for key, p in signature(TRANSFORMS, "Normalize").items()}
-            return {key: transform.get(key, default) for key, default in defaults.items()}
+            given = {key: transform.get(key, default) for key, default in defaults.items()}
+            return {key: tuple(map(float, v)) if isinstance(v, (list, tuple)) else v for key, v in given.items()}
     return None
 
 
@@ -62,17 +65,19 @@ def fact(data: Component, name: str) -> Any:
     return getattr(DATASETS.get(data.type), name.upper(), None)
 
 
-def _agreed(settings: Settings, name: str, fact: Any) -> Any:
+def _agreed(settings: Settings, name: str, fact: Callable[[Component], Any]) -> Any:
     """The value on which all data sets agree; None if none knows it."""
     known = {key: fact(data) for key in DATASET_KEYS if (data := getattr(settings, key)) is not None}
     known = {key: value for key, value in known.items() if value is not None}
-    first = next(iter(known), None)
+    if not known:
+        return None
+    first, agreed = next(iter(known.items()))
     for key, value in known.items():
-        if value != known[first]:
+        if value != agreed:
             raise RssegError(
-                settings.place(f"{key}.{name}"), f"{value}, but {known[first]} in {first}", "the same in every data set"
+                settings.place(f"{key}.{name}"), f"{value}, but {agreed} in {first}", "the same in every data set"
             )
-    return known[first] if first else None
+    return agreed
 
 
 def _complete_model(settings: Settings, num_classes: int | None, channels: int | None) -> Component:
@@ -96,7 +101,7 @@ def _complete_model(settings: Settings, num_classes: int | None, channels: int |
         if given is None and isinstance(backbone, dict) and "in_channels" in backbone:  # PaddleSeg keeps it there
             where, given = "model.backbone.in_channels", backbone["in_channels"]
         if given is not None and channels is not None and given != channels:
-            raise RssegError(settings.place(where), f"{given}, but the data sets give {channels} bands", "the same number")
+            raise RssegError(settings.place(where), f"{given}, but the data sets have {channels} bands", "as many")
         if given is not None or channels is not None:
             added["in_channels"] = given if given is not None else channels
     return Component.model_validate({"type": model.type, **model.args, **added})
@@ -107,7 +112,8 @@ def _complete_loss(settings: Settings, ignore_index: int | None) -> Any:
         return settings.loss
     types = []
     for i, loss in enumerate(settings.loss.types):
-        types.append(Component.model_validate(_with_ignore_index(loss.spec(), ignore_index, f"loss.types.{i}", settings)))
+        spec = _with_ignore_index(loss.spec(), ignore_index, f"loss.types.{i}", settings)
+        types.append(Component.model_validate(spec))
     return settings.loss.model_copy(update={"types": types})
 
 
@@ -116,7 +122,9 @@ def _with_ignore_index(spec: dict[str, Any], ignore_index: int, path: str, setti
     if "ignore_index" in spec:
         if spec["ignore_index"] != ignore_index:
             raise RssegError(
-                settings.place(f"{path}.ignore_index"), f"{spec['ignore_index']}, but {ignore_index} in the data sets", "the same label"
+                settings.place(f"{path}.ignore_index"),
+                f"{spec['ignore_index']}, but {ignore_index} in the data sets",
+                "the same label",
             )
     elif parameter is not None and parameter.default != ignore_index:
         spec["ignore_index"] = ignore_index
@@ -130,24 +138,28 @@ def _with_ignore_index(spec: dict[str, Any], ignore_index: int, path: str, setti
     return spec
 
 
+def _default_channels(settings: Settings) -> int | None:
+    parameter = signature(MODELS, settings.model.type).get("in_channels")
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
 def _check_normalize(settings: Settings) -> None:
-    """One mean and one std per band, where the number of bands is known; training sees what inference sees."""
-    for key in DATASET_KEYS:
-        data = getattr(settings, key)
-        normalize = normalization(data) if data is not None else None
-        bands = number_of_bands(data) if data is not None else None
-        for name in ("mean", "std") if normalize and bands else ():
-            values = normalize[name] if normalize else None
-            if isinstance(values, (list, tuple)) and len(values) not in (1, bands):
-                raise RssegError(
-                    settings.place(f"{key}.transforms"), f"{len(values)} values of Normalize's {name} for {bands} bands",
-                    "one value a band", f"'rsseg stats {settings.source}' computes them",
-                )  # fmt: skip
-    train, val = normalization(settings.train_dataset), normalization(settings.val_dataset)
-    if train != val:
+    """One mean and one std a band, and inference as in training."""
+    numbers = {key: normalization(getattr(settings, key)) for key in DATASET_KEYS if getattr(settings, key) is not None}
+    bands = settings.model.args.get("in_channels") or _default_channels(settings)
+    for key, normalize in numbers.items():
+        counts = {len(normalize["mean"]), len(normalize["std"])} if normalize and bands else set()
+        if counts - {1, bands}:
+            raise RssegError(
+                settings.place(f"{key}.transforms"),
+                f"{max(counts)} values in Normalize for {bands} bands",
+                "one value a band",
+                f"'rsseg stats {settings.source}' computes them; model.in_channels is the number of bands",
+            )
+    if numbers["train_dataset"] != numbers["val_dataset"]:
         raise RssegError(
-            settings.place("val_dataset.transforms"), f"Normalize differs from that of train_dataset: {val} and {train}",
-            "the same numbers", "a network sees only what it was trained with",
-        )  # fmt: skip
-
-
+            settings.place("val_dataset.transforms"),
+            f"Normalize differs: {numbers['val_dataset']} here, {numbers['train_dataset']} in train_dataset",
+            "the same numbers",
+            "a network must see what it was trained with",
+        )

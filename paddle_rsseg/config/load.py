@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from paddle_rsseg.config import tree
-from paddle_rsseg.config.components import check_components
+from paddle_rsseg.config.components import check_components, shown, wanted
 from paddle_rsseg.config.consistency import complete
 from paddle_rsseg.config.schema import Settings
 from paddle_rsseg.config.spelling import translate
@@ -72,39 +71,35 @@ def _validate(root: tree.Node) -> Settings:
     try:
         return Settings.model_validate(tree.plain(root))
     except ValidationError as error:
-        raise _explained(error.errors()[0], root) from None
+        raise _explained(error.errors(), root) from None
 
 
-def _explained(error: Any, root: tree.Node) -> RssegError:
-    """The first of pydantic's errors as one of ours."""
-    context = error.get("ctx", {})
-    loc = list(error["loc"])
-    if error["type"] == "rsseg" and context["key"]:
-        loc.append(context["key"])
-    path = _written(loc, root)
+def _explained(errors: Sequence[Any], root: tree.Node) -> RssegError:
+    """The first of pydantic's errors as one of ours; those of a union's members belong together."""
+    error, path = errors[0], _written(errors[0], root)
     where = tree.place(root, path)
     if error["type"] == "rsseg":
-        return RssegError(where, context["seen"], context["wanted"], context["fix"])
+        return RssegError(where, error["ctx"]["seen"], error["ctx"]["wanted"], error["ctx"]["fix"])
     if error["type"] == "missing":
         return RssegError(where, "not given", f"a value for {path[-1]!r}", "add it to the YAML")
-    wanted = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return RssegError(where, _shown(error["input"]), wanted)
+    same = (e for e in errors if _written(e, root) == path)
+    return RssegError(where, shown(error["input"]), " or ".join(dict.fromkeys(wanted(e["msg"]) for e in same)))
 
 
-def _written(loc: list[str | int], root: tree.Node) -> list[str | int]:
-    """``loc`` without the parts that pydantic adds for the chosen member of a union."""
+def _written(error: Any, root: tree.Node) -> list[str | int]:
+    """The path of an error, without the parts that pydantic adds for the member of a union."""
+    loc = list(error["loc"])
+    absent = error["type"] == "missing"
+    if error["type"] == "rsseg" and error["ctx"]["key"]:
+        loc.append(error["ctx"]["key"])
+        absent = True  # possibly
     path: list[str | int] = []
-    node: tree.Node | None = root
+    node = root
     for i, part in enumerate(loc):
-        value = node.value if node is not None else None
-        children = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
-        if part not in children and i < len(loc) - 1 and node is not None:
+        child = tree.children(node).get(part)
+        if child is not None:
+            node = child
+        elif not (absent and i == len(loc) - 1):
             continue
         path.append(part)
-        node = children.get(part)
     return path
-
-
-def _shown(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from paddle_rsseg.config.tree import at
 from paddle_rsseg.errors import did_you_mean
 
 Positive = Annotated[int, Field(ge=1)]
@@ -127,7 +128,10 @@ class Schedule(Strict):
 
 
 class PolynomialDecay(Schedule):
-    """``(rate - end_lr) · (1 - k/decay_steps)^power + end_lr``; the defaults are Paddle's, so PaddleSeg's files mean the same."""
+    """``(rate - end_lr) · (1 - k/decay_steps)^power + end_lr``.
+
+    The defaults are Paddle's, so that PaddleSeg's files mean the same.
+    """
 
     type: Literal["PolynomialDecay"]
     decay_steps: Positive | None = Field(None, description="None: iters - warmup_iters")
@@ -177,7 +181,9 @@ def _named(*classes: type[Strict], **aliases: str) -> BeforeValidator:
             raise complaint(f"no 'type' in {values!r}", f"one of {', '.join(names)}", key="type")
         name = str(values["type"])
         if name.lower() not in spellings:
-            raise complaint(f"unknown type {name!r}", f"one of {', '.join(names)}", did_you_mean(name, names), key="type")
+            raise complaint(
+                f"unknown type {name!r}", f"one of {', '.join(names)}", did_you_mean(name, names), key="type"
+            )
         values = {**values, "type": spellings[name.lower()]}
         if values["type"] == "SGD" and "momentum" in values:  # as PaddleSeg reads it
             values["type"] = "Momentum"
@@ -186,15 +192,19 @@ def _named(*classes: type[Strict], **aliases: str) -> BeforeValidator:
     return BeforeValidator(canonical)
 
 
-Optimizer = Annotated[
-    SGD | Momentum | Adam | AdamW, Field(discriminator="type"), _named(SGD, Momentum, Adam, AdamW)
-]
+Optimizer = Annotated[SGD | Momentum | Adam | AdamW, Field(discriminator="type"), _named(SGD, Momentum, Adam, AdamW)]
 LrScheduler = Annotated[
     PolynomialDecay | CosineAnnealingDecay | StepDecay | MultiStepDecay | ExponentialDecay | Constant,
     Field(discriminator="type"),
     _named(
-        PolynomialDecay, CosineAnnealingDecay, StepDecay, MultiStepDecay, ExponentialDecay, Constant,
-        poly="PolynomialDecay", cosine="CosineAnnealingDecay",
+        PolynomialDecay,
+        CosineAnnealingDecay,
+        StepDecay,
+        MultiStepDecay,
+        ExponentialDecay,
+        Constant,
+        poly="PolynomialDecay",
+        cosine="CosineAnnealingDecay",
     ),
 ]
 
@@ -206,7 +216,7 @@ class GradClip(Strict):
     """FarSeg clips the norm of all gradients together; ``per_tensor`` clips each by itself; ``none`` not at all."""
 
     type: Literal["global_norm", "per_tensor", "none"] = "global_norm"
-    value: float = Field(35.0, gt=0)
+    value: float = Field(default=35.0, gt=0)
 
 
 class Loss(Strict):
@@ -268,8 +278,10 @@ class TestConfig(Strict):
                 raise complaint("stride without crop_size", "the (width, height) of a window", key="crop_size")
             if any(s > c for s, c in zip(self.stride, self.crop_size, strict=True)):
                 raise complaint(
-                    f"{list(self.stride)} is larger than crop_size {list(self.crop_size)}", "stride ≤ crop_size",
-                    "a larger stride leaves gaps between the windows", key="stride",
+                    f"{list(self.stride)} is larger than crop_size {list(self.crop_size)}",
+                    "stride ≤ crop_size",
+                    "a larger stride leaves gaps between the windows",
+                    key="stride",
                 )
         return self
 
@@ -324,10 +336,7 @@ class Settings(Strict):
         around = key
         while around and around not in self._origins:
             around = around.rpartition(".")[0]
-        origin = self._origins.get(around, "")
-        if origin.startswith("--opts"):
-            return f"--opts {key}"
-        return key if origin in ("", "default") else f"{origin}: {key}"
+        return at(self._origins.get(around, ""), key)
 
     def plain(self) -> dict[str, Any]:
         """Dicts, lists, numbers and strings; what is None is left out."""

@@ -6,7 +6,7 @@ leaving it out would train something else than the file says.
 
 from __future__ import annotations
 
-from paddle_rsseg.config.tree import Node, plain
+from paddle_rsseg.config.tree import Node, at, plain
 from paddle_rsseg.errors import RssegError
 
 #: top-level keys without an effect here, and why
@@ -36,7 +36,7 @@ def translate(root: Node, notes: list[str]) -> Node:
         inside = top.get(section, Node(None, "")).value if section else top
         if isinstance(inside, dict) and inside.get(key, Node(None, "")).value:
             place = f"{section}.{key}" if section else key
-            raise RssegError(f"{inside[key].where}: {place}", reason, fix="remove the key to go on without it")
+            raise RssegError(at(inside[key].where, f"{place}"), reason, fix="remove the key to go on without it")
     _learning_rate(top)
     _grad_clip(top)
     _test_config(top, notes)
@@ -50,21 +50,23 @@ def _learning_rate(top: dict[str, Node]) -> None:
     old = top.pop("learning_rate")
     if not isinstance(old.value, dict) or "value" not in old.value or set(old.value) - {"value", "decay"}:
         raise RssegError(
-            f"{old.where}: learning_rate", repr(plain(old)), "lr_scheduler: {type: PolynomialDecay, learning_rate: 0.01, …}",
+            at(old.where, "learning_rate"),
+            repr(plain(old)),
+            "lr_scheduler: {type: PolynomialDecay, learning_rate: 0.01, …}",
             "the rate belongs into lr_scheduler",
         )
     if "lr_scheduler" in top:
-        raise RssegError(f"{old.where}: learning_rate", f"lr_scheduler is there too ({top['lr_scheduler'].where})", "one of them")
+        other = f"lr_scheduler is there too ({top['lr_scheduler'].where})"
+        raise RssegError(at(old.where, "learning_rate"), other, "one of them")
     decay = old.value.get("decay", Node({"type": Node("poly", old.where)}, old.where))
     if not isinstance(decay.value, dict):
-        raise RssegError(f"{decay.where}: learning_rate.decay", repr(plain(decay)), "a mapping with 'type'")
+        raise RssegError(at(decay.where, "learning_rate.decay"), repr(plain(decay)), "a mapping with 'type'")
     # these files left end_lr and power to PaddleSeg, whose defaults for `poly` were not Paddle's
     defaults = {"end_lr": Node(0.0, old.where), "power": Node(0.9, old.where)}
     kind = decay.value.get("type", Node("poly", decay.where))
     polynomial = str(kind.value).lower() in ("poly", "polynomialdecay")
-    top["lr_scheduler"] = Node(
-        {"type": kind, "learning_rate": old.value["value"], **(defaults if polynomial else {}), **decay.value}, old.where
-    )
+    rate = {"type": kind, "learning_rate": old.value["value"]}
+    top["lr_scheduler"] = Node({**rate, **(defaults if polynomial else {}), **decay.value}, old.where)
 
 
 def _grad_clip(top: dict[str, Node]) -> None:
@@ -82,10 +84,13 @@ def _grad_clip(top: dict[str, Node]) -> None:
     name = keys.get("name", Node(None, clip.where))
     if set(keys) != {"name", "clip_norm"} or name.value not in kinds:
         raise RssegError(
-            f"{clip.where}: optimizer.grad_clip_cfg", repr(plain(clip)), f"{{name: {' or '.join(kinds)}, clip_norm: number}}"
+            at(clip.where, "optimizer.grad_clip_cfg"),
+            repr(plain(clip)),
+            f"{{name: {' or '.join(kinds)}, clip_norm: number}}",
         )
     if "grad_clip" in top:
-        raise RssegError(f"{clip.where}: optimizer.grad_clip_cfg", f"grad_clip is there too ({top['grad_clip'].where})", "one of them")
+        other = f"grad_clip is there too ({top['grad_clip'].where})"
+        raise RssegError(at(clip.where, "optimizer.grad_clip_cfg"), other, "one of them")
     top["grad_clip"] = Node({"type": Node(kinds[name.value], name.where), "value": keys["clip_norm"]}, clip.where)
 
 
@@ -97,7 +102,9 @@ def _test_config(top: dict[str, Node], notes: list[str]) -> None:
     augment = inside.pop("aug_eval", None)
     if augment is not None and augment.value:
         raise RssegError(
-            f"{augment.where}: test_config.aug_eval", "test-time augmentation is not there yet", "aug_eval: False",
+            at(augment.where, "test_config.aug_eval"),
+            "test-time augmentation is not there yet",
+            "aug_eval: False",
         )
     for key in AUGMENTED:
         if key in inside:

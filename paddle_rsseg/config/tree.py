@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -99,6 +100,7 @@ def plain(node: Node) -> Any:
 
 def grow(value: Any, origin: Callable[[str], str], path: str = "") -> Node:
     """The inverse of :func:`plain` and :func:`origins`."""
+
     def below(key: Any) -> str:
         return f"{path}.{key}" if path else str(key)
 
@@ -112,8 +114,7 @@ def grow(value: Any, origin: Callable[[str], str], path: str = "") -> Node:
 def origins(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
     """(dotted key, place) of the node and of everything in it."""
     yield path, node.where
-    children = node.value.items() if isinstance(node.value, dict) else enumerate(node.value) if isinstance(node.value, list) else ()
-    for key, child in children:
+    for key, child in children(node).items():
         yield from origins(child, f"{path}.{key}" if path else str(key))
 
 
@@ -121,20 +122,27 @@ def place(root: Node, path: Sequence[str | int]) -> str:
     """``file:line: dotted.key`` of a value, or of the nearest mapping around it where it was never written."""
     node = root
     for part in path:
-        child = None
-        if isinstance(node.value, dict):
-            child = node.value.get(str(part))
-        elif isinstance(node.value, list) and str(part).isdigit() and int(part) < len(node.value):
-            child = node.value[int(part)]
+        child = {str(key): child for key, child in children(node).items()}.get(str(part))
         if child is None:
             break
         node = child
-    dotted = ".".join(map(str, path))
-    if node.where.startswith("--opts "):
-        return f"--opts {dotted}"
-    if node.where in ("", "default"):
-        return dotted
-    return f"{node.where}: {dotted}" if dotted else node.where
+    return at(node.where, ".".join(map(str, path)))
+
+
+def at(where: str, key: str) -> str:
+    """How a message names ``key`` that was written at ``where``."""
+    if where.startswith("--opts "):
+        return f"--opts {key}"
+    if where in ("", "default"):
+        return key
+    return f"{where}: {key}" if key else where
+
+
+def children(node: Node) -> dict[Any, Node]:
+    """What is directly in a node, by key or index."""
+    if isinstance(node.value, dict):
+        return node.value
+    return dict(enumerate(node.value)) if isinstance(node.value, list) else {}
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> Node:
@@ -155,10 +163,11 @@ def _read(path: Path, above: tuple[Path, ...]) -> Node:
     for base in bases.value if isinstance(bases.value, list) else [bases]:
         if not isinstance(base.value, str):
             raise RssegError(f"{base.where}: {BASE}", repr(base.value), "the path of a YAML file")
-        base_path = Path(path.parent, base.value)
+        base_path = Path(os.path.normpath(path.parent / base.value))
         chain = (*above, path)
         if any(base_path.resolve() == seen.resolve() for seen in chain):
-            raise RssegError(f"{base.where}: {BASE}", f"{base_path} is based on itself", fix=" → ".join(map(str, (*chain, base_path))))
+            circle = " → ".join(map(str, (*chain, base_path)))
+            raise RssegError(f"{base.where}: {BASE}", f"{base_path} is based on itself", fix=circle)
         root = merge(root, _read(base_path, chain))
     return root
 
@@ -167,7 +176,8 @@ def _convert(loader: _Loader, node: yaml.Node, where: str, depth: int, count: li
     place = where if where.startswith("--") else f"{where}:{node.start_mark.line + 1}"
     count[0] += 1
     if depth > MAX_DEPTH or count[0] > MAX_NODES:
-        raise RssegError(place, "nested too deeply or grown too large by aliases", f"at most {MAX_DEPTH} levels and {MAX_NODES} values")
+        wanted = f"at most {MAX_DEPTH} levels and {MAX_NODES} values"
+        raise RssegError(place, "nested too deeply or grown too large by aliases", wanted)
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         first: dict[str, int] = {}
         for key_node, _ in node.value:  # before `<<` is expanded: overriding a merged key is what it is for
@@ -175,14 +185,18 @@ def _convert(loader: _Loader, node: yaml.Node, where: str, depth: int, count: li
             if key_node.tag not in _KEY_TAGS:
                 raise RssegError(f"{where}:{line}", f"the key {key!r} is no text", "a name", "put it in quotes")
             if key in first:
-                raise RssegError(f"{where}:{line}", f"the key {key!r} is written twice", fix=f"first in line {first[key]}: remove one")
+                fix = f"first in line {first[key]}: remove one"
+                raise RssegError(f"{where}:{line}", f"the key {key!r} is written twice", fix=fix)
             first[key] = line
         loader.flatten_mapping(node)
         # flattening puts merged keys first, so the mapping's own keys win
-        return Node(
-            {loader.construct_object(key): _convert(loader, value, where, depth + 1, count) for key, value in node.value},
-            place,
-        )
+        children = {}
+        for key_node, value in node.value:
+            child = _convert(loader, value, where, depth + 1, count)
+            # the line of the key, also where a list begins on the next one
+            line = child.where if where.startswith("--") else f"{where}:{key_node.start_mark.line + 1}"
+            children[loader.construct_object(key_node)] = child._replace(where=line)
+        return Node(children, place)
     if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return Node([_convert(loader, child, where, depth + 1, count) for child in node.value], place)
     return Node(loader.construct_object(node, deep=True), place)
@@ -203,13 +217,15 @@ def _assign(node: Node, path: list[str], value: Node, key: str) -> Node:
     head, rest = path[0], path[1:]
     if isinstance(node.value, list):
         if not head.isdigit() or int(head) >= len(node.value):
-            raise RssegError(f"--opts {key}", f"{head!r} is no index of a list of {len(node.value)}", f"0 to {len(node.value) - 1}")
+            seen = f"{head!r} is no index of a list of {len(node.value)}"
+            raise RssegError(f"--opts {key}", seen, f"0 to {len(node.value) - 1}")
         children = list(node.value)
         children[int(head)] = _assign(children[int(head)], rest, value, key)
         return Node(children, node.where)
     if not isinstance(node.value, dict):
         if node.value is not None:
-            raise RssegError(f"--opts {key}", f"{head!r} lies below the value {node.value!r}", "a key below a mapping or a list")
+            seen = f"{head!r} lies below the value {node.value!r}"
+            raise RssegError(f"--opts {key}", seen, "a key below a mapping or a list")
         node = Node({}, node.where)
     missing = Node(None, f"--opts {key}")
     return Node({**node.value, head: _assign(node.value.get(head, missing), rest, value, key)}, node.where)
