@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import paddle
 
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.losses.pixel import PixelLoss, ratio
 from paddle_rsseg.registry import LOSSES
 
@@ -27,6 +28,10 @@ class CrossEntropyLoss(PixelLoss):
         loss = self.cross_entropy(logits, label)
         if self.weight is None:
             return ratio(loss.sum(), self.valid_pixels(logits, label), empty=0.0)
+        if len(self.weight) != logits.shape[1]:
+            raise RssegError(
+                "CrossEntropyLoss.weight", f"{len(self.weight)} weights for {logits.shape[1]} classes", "one a class"
+            )
         valid = label != self.ignore_index
         weight = paddle.to_tensor(self.weight, logits.dtype)
         weight = weight[paddle.where(valid, label, paddle.zeros_like(label))] * valid.astype(logits.dtype)

@@ -69,10 +69,12 @@ class AnnealedLoss(PixelLoss):
     several micro-batches, only one of them may see the loss in train mode.
     """
 
-    def __init__(self, T_max: int, annealing: str, power: float, ignore_index: int):  # noqa: N803
+    def __init__(self, T_max: int, annealing: str, power: float, ignore_index: int):
         super().__init__(ignore_index)
         if annealing not in ANNEALING:
-            raise RssegError("loss.annealing", repr(annealing), "cosine, linear or poly", did_you_mean(annealing, ANNEALING))
+            raise RssegError(
+                "loss.annealing", repr(annealing), "cosine, linear or poly", did_you_mean(annealing, ANNEALING)
+            )
         if T_max < 0:
             raise RssegError("loss.T_max", str(T_max), "a number of iterations")
         self.T_max, self.annealing, self.power = T_max, annealing, power
@@ -109,7 +111,7 @@ class AnnealingSoftmaxFocalLoss(AnnealedLoss):
 
     def __init__(
         self,
-        T_max: int = 10000,  # noqa: N803  PaddleSeg's spelling in YAML
+        T_max: int = 10000,  # PaddleSeg's spelling
         gamma: float = 2.0,
         annealing: str = "cosine",
         power: float = 0.9,
@@ -144,7 +146,7 @@ class ScaleAnnealingFocalLoss(AnnealedLoss):
 
     def __init__(
         self,
-        T_max: int = 0,  # noqa: N803
+        T_max: int = 0,
         gamma: float = 2.0,
         normalize: bool = True,
         annealing: str = "cosine",

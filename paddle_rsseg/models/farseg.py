@@ -83,7 +83,11 @@ class SceneRelation(nn.Layer):
     def forward(self, scene: paddle.Tensor, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         """N×S×1×1 scene vector and N×C×h×w maps → N×C'×h×w maps."""
         levels = len(features)
-        scenes = [encode(scene) for encode in self.scene_encoder] if self.scale_aware else [self.scene_encoder(scene)] * levels
+        scenes = (
+            [encode(scene) for encode in self.scene_encoder]
+            if self.scale_aware
+            else [self.scene_encoder(scene)] * levels
+        )
         outputs = []
         for i, feature in enumerate(features):
             relation = self.relation(scenes[i], self.content_encoders[i](feature))
@@ -124,7 +128,7 @@ class AsymmetricDecoder(nn.Layer):
             self.blocks.append(nn.Sequential(*units))
 
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        total = None
+        total: Any = None
         for i, path in enumerate(self.paths):
             x = features[i]
             for j, unit in enumerate(self.blocks[i]):

@@ -87,7 +87,7 @@ def resize(x: paddle.Tensor, size: Any) -> paddle.Tensor:
 
 
 def hat_matrix(length: int, wanted: int, dtype: paddle.dtype) -> paddle.Tensor:
-    """wanted×length matrix of linear interpolation with aligned corners: row i weighs the neighbours of its position."""
+    """wanted×length matrix of aligned linear interpolation: row i weighs the neighbours of its position."""
     position = paddle.arange(wanted, dtype=dtype) * ((length - 1) / max(wanted - 1, 1))
     return (1 - (position.unsqueeze(1) - paddle.arange(length, dtype=dtype)).abs()).clip(min=0.0)
 

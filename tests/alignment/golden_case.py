@@ -96,7 +96,13 @@ class Case:
             kind = next((kind for kind in ("linear", "poly") if kind in words), "cosine")
             horizon = int(number(r"(?:max_step|t_max|\d\.\.\d+ of) (\d+)", 10000))
             power = number(r"power ([\d.]+\d)", 0.9)
-            return {"type": "AnnealingSoftmaxFocalLoss", "T_max": horizon, "gamma": gamma, "annealing": kind, "power": power}
+            return {
+                "type": "AnnealingSoftmaxFocalLoss",
+                "T_max": horizon,
+                "gamma": gamma,
+                "annealing": kind,
+                "power": power,
+            }
         if "focal" in words:
             return {"type": "SoftmaxFocalLoss", "gamma": gamma, "normalize": "normalize True" in words}
         raise ValueError(f"{self.path}: what loss is {words!r}?")
@@ -245,10 +251,14 @@ class _Run:
 
     def gradients(self) -> Iterator[Deviation]:
         parameters = dict(self.model.named_parameters())
-        ours = np.array([
-            np.nan if parameters[name].grad is None else np.linalg.norm(parameters[name].grad.numpy().astype("float64"))
-            for name in self.meta["parameters"]
-        ])
+        ours = np.array(
+            [
+                np.nan
+                if parameters[name].grad is None
+                else np.linalg.norm(parameters[name].grad.numpy().astype("float64"))
+                for name in self.meta["parameters"]
+            ]
+        )
         theirs = self.expected["grad_norms"]
         if not np.array_equal(np.isnan(ours), np.isnan(theirs)):
             raise AssertionError("other parameters have a gradient than in the original")
@@ -295,8 +305,8 @@ class _Run:
                 kept = 0.9**forwards * self.start[paddle_name(name)].astype("float64")
                 value = kept + (value - kept) * n / (n - 1)
             off[kind].append(abs(np.linalg.norm(value) - expected) / expected)
-        # The README's 1e-4 holds for the typical layer of most files. The worst one, behind a map of 4×4 pixels, is chaotic by the
-        # sixth forward pass: Paddle's BatchNorm has its 1e-5 in float32, 2.6e-13 off, and with that alone put right
+        # The README's 1e-4 holds for the typical layer of most files. The worst one, behind a map of 4×4 pixels, is
+        # chaotic by the sixth forward pass: Paddle's BatchNorm has its 1e-5 in float32, 2.6e-13 off, and with that alone put right
         # (all losses then agree to what a change of 1e-15 in the weights does) 5e-4 are still left of 4e-3.
         noise = self.meta["buffer_noise_max_rel"]
         for kind, values in off.items():

@@ -49,7 +49,9 @@ def test_original_loss(test, dtype):
     assert value == pytest.approx(test["value"], rel=1e-12 if dtype == "float64" else 1e-6)
     expected = TABLES[test["key"] + "/grad"]
     # the gradients are stored as float32
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6 if dtype == "float64" else 2e-4, atol=1e-6 * abs(expected).max())
+    np.testing.assert_allclose(
+        gradient, expected, rtol=1e-6 if dtype == "float64" else 2e-4, atol=1e-6 * abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear", "poly"])

@@ -1,8 +1,8 @@
 """What every network of the project keeps to; a new one inherits these tests in three lines.
 
-    class TestMyNet(ModelContract):
-        spec = {"type": "MyNet"}
-        parameters = 1_234_567  # for 16 classes, from the paper or counted by hand
+class TestMyNet(ModelContract):
+    spec = {"type": "MyNet"}
+    parameters = 1_234_567  # for 16 classes, from the paper or counted by hand
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class ModelContract:
             model.train() if train else model.eval()
             with paddle.no_grad():
                 model(image(model, (64, 64)))
-            changed = [name for name, value in model.state_dict().items() if not np.array_equal(value.numpy(), before[name])]
+            changed = [
+                name for name, value in model.state_dict().items() if not np.array_equal(value.numpy(), before[name])
+            ]
             assert not train or set(statistics) <= set(changed)
             assert train or not changed
 
@@ -109,7 +111,9 @@ class ModelContract:
 
     def test_static_graph_of_any_size_equals_the_network(self, model, tmp_path):
         spec = InputSpec([None, model.in_channels, None, None], "float32")
-        paddle.jit.save(paddle.jit.to_static(copy.deepcopy(model), full_graph=True, input_spec=[spec]), str(tmp_path / "m"))
+        paddle.jit.save(
+            paddle.jit.to_static(copy.deepcopy(model), full_graph=True, input_spec=[spec]), str(tmp_path / "m")
+        )
         graph = paddle.jit.load(str(tmp_path / "m"))
         for size in [(64, 64), (97, 61), (5, 7)]:
             x = image(model, size)

@@ -67,7 +67,9 @@ def test_multiples_of_32_are_plain_doublings():
     F = paddle.nn.functional
 
     def up(t, factor, mode):
-        return F.interpolate(t, scale_factor=factor, mode=mode, **({"align_corners": True} if mode == "bilinear" else {}))
+        return F.interpolate(
+            t, scale_factor=factor, mode=mode, **({"align_corners": True} if mode == "bilinear" else {})
+        )
 
     with paddle.no_grad():
         features = model.en(x)
@@ -88,7 +90,10 @@ def test_multiples_of_32_are_plain_doublings():
         np.testing.assert_allclose(model(x)[0].numpy(), expected, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("strides", "doublings"), [((4, 8, 16, 32), [0, 1, 2, 3]), ((4, 8, 16, 16), [0, 1, 2, 2]), ((4, 8, 8, 8), [0, 1, 1, 1])])
+@pytest.mark.parametrize(
+    ("strides", "doublings"),
+    [((4, 8, 16, 32), [0, 1, 2, 3]), ((4, 8, 16, 16), [0, 1, 2, 2]), ((4, 8, 8, 8), [0, 1, 1, 1])],
+)
 def test_decoder_doubles_as_often_as_the_stride_says(strides, doublings):
     assert [len(resolutions_up(stride, strides)) for stride in strides] == doublings
     model = create_model("farseg_r18", output_stride=strides[-1])

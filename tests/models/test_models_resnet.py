@@ -53,7 +53,12 @@ def reference_features(state: dict, x: np.ndarray, depth: int, output_stride: in
 
 @pytest.mark.parametrize(
     ("depth", "output_stride"),
-    [(18, 8), (34, 32), (50, 16), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(34, 16), (50, 8), (101, 8)])],
+    [
+        (18, 8),
+        (34, 32),
+        (50, 16),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(34, 16), (50, 8), (101, 8)]),
+    ],
 )
 def test_equals_the_torch_reference(depth, output_stride):
     paddle.seed(depth)
@@ -119,7 +124,9 @@ def test_freezing(freeze_at):
     net = build_backbone("ResNet18", freeze_at=freeze_at)
     groups = [("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",)]
     for level, prefixes in enumerate(groups, 1):
-        frozen = [p.stop_gradient for name, p in net.named_parameters() if name.startswith(prefixes) and "_" not in name]
+        frozen = [
+            p.stop_gradient for name, p in net.named_parameters() if name.startswith(prefixes) and "_" not in name
+        ]
         assert all(frozen) if level <= freeze_at else not any(frozen)
         if freeze_at < 5:
             assert any(name.startswith(prefixes) for name in gradients) == (level > freeze_at)
