@@ -16,7 +16,7 @@ STAGES = ("preprocess_time", "inference_time", "postprocess_time")
 
 
 class AutoLog:
-    """One batch: ``start()``, then ``stamp()`` at the end of each of the three stages; ``report()`` at the end of all."""
+    """For each batch ``start()``, then ``stamp()`` at the end of each of the three stages; at the end ``report()``."""
 
     def __init__(self) -> None:
         self.totals = dict.fromkeys(STAGES, 0.0)
@@ -35,7 +35,11 @@ class AutoLog:
         self.batches += self._stage == len(STAGES)
 
     def report(
-        self, conf: Mapping[str, object], model: Mapping[str, object], data: Mapping[str, object], out: TextIO = sys.stdout
+        self,
+        conf: Mapping[str, object],
+        model: Mapping[str, object],
+        data: Mapping[str, object],
+        out: TextIO = sys.stdout,
     ) -> None:
         """Print the sections; ``data`` must hold ``data_num``, the number of images."""
         on_gpu = conf["runtime_device"] == "gpu"
@@ -46,7 +50,11 @@ class AutoLog:
             "CUDNN_version": paddle.version.cudnn() if on_gpu else None,
             "drivier_version": _nvidia_smi("driver_version") if on_gpu else None,  # AutoLog's spelling
         }
-        versions = {"paddle_version": paddle.__version__, "paddle_commit": paddle.version.commit, "log_api_version": "1.0"}
+        versions = {
+            "paddle_version": paddle.__version__,
+            "paddle_commit": paddle.version.commit,
+            "log_api_version": "1.0",
+        }
         perf = [f"cpu_rss(MB): {_peak_memory():.4f}, gpu_rss(MB): {memory}, gpu_util: {load}%"]
         perf += [f"total time spent(s): {sum(self.totals.values()):.4f}"]
         times = (f"{name}(ms): {1e3 * self.totals[name] / max(self.batches, 1):.4f}" for name in STAGES)

@@ -115,7 +115,8 @@ def load(paths: Sequence[str], spec: InferenceSpec) -> tuple[np.ndarray, list[tu
     if spec.pad == "window":
         if largest[0] > spec.window[0] or largest[1] > spec.window[1]:
             raise RssegError(
-                paths[0], f"{largest[0]}×{largest[1]} pixels", f"at most {spec.window[0]}×{spec.window[1]}, the graph's size",
+                paths[0], f"{largest[0]}×{largest[1]} pixels",
+                f"at most {spec.window[0]}×{spec.window[1]}, the graph's size",
                 "deploy/python/infer.py takes any size",
             )  # fmt: skip
         largest = spec.window

@@ -64,7 +64,9 @@ def train(args: argparse.Namespace) -> None:
         log_iters=1,
     )
     if dist.get_rank() == 0:
-        print(f"{args.num_epochs} epochs of {steps} steps; best mIoU {result.best_miou:.4f} in {result.best_checkpoint}")
+        print(
+            f"{args.num_epochs} epochs of {steps} steps; best mIoU {result.best_miou:.4f} in {result.best_checkpoint}"
+        )
 
 
 if __name__ == "__main__":

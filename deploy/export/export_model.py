@@ -31,7 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--model_dir", required=True, help="checkpoint directory, e.g. output/best_model")
     parser.add_argument("--save_dir", required=True, help="directory to write")
-    parser.add_argument("--fixed_input_shape", help="[w,h] or [n,c,w,h]; images are then cut or padded to w × h windows")
+    parser.add_argument(
+        "--fixed_input_shape", help="[w,h] or [n,c,w,h]; images are then cut or padded to w × h windows"
+    )
     args = parser.parse_args()
     command = ["export", "--model_path", args.model_dir, "--save_dir", args.save_dir]
     if args.fixed_input_shape:

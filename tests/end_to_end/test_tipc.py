@@ -50,7 +50,9 @@ def parameter_file(clone: Path, model: str, **changes: str) -> Path:
 def status_lines(clone: Path, model: str, mode: str = MODE) -> tuple[list[str], list[str]]:
     """(successes, failures) of ``results_python.log``, which are yellow."""
     log = (clone / f"test_tipc/output/seg/{model}/{mode}/results_python.log").read_text()
-    found = [re.findall(rf"\x1b\[33mRun {how} with command - {model} - (.*)!", log) for how in ("successfully", "failed")]
+    found = [
+        re.findall(rf"\x1b\[33mRun {how} with command - {model} - (.*)!", log) for how in ("successfully", "failed")
+    ]
     return found[0], found[1]
 
 
