@@ -69,7 +69,7 @@ def evaluate(
     protocol: Protocol | None = None,
     batch_size: int = 4,
     backend: str = "auto",
-    device: str = "cpu",
+    device: str | None = None,
     examples: int = 0,
     progress: Any = None,
     **changes: Any,

@@ -64,9 +64,7 @@ class PaddleInferenceBackend:
 
     name = "paddle"
 
-    def __init__(
-        self, export_dir: str | Path, threads: int | None = None, device: str = "cpu", onednn: bool = True
-    ):
+    def __init__(self, export_dir: str | Path, threads: int | None = None, device: str = "cpu", onednn: bool = True):
         from paddle import inference
 
         graph, parameters = static_files(export_dir)

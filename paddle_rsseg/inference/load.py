@@ -62,7 +62,7 @@ def open_model(
     spec: InferenceSpec | None = None,
     settings: Any = None,
     backend: str = "auto",
-    device: str = "cpu",
+    device: str | None = None,
     **changes: Any,
 ) -> Ready:
     """Whatever the caller has, ready to predict.
@@ -73,13 +73,16 @@ def open_model(
         spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
         settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
         backend: ``auto``, ``dynamic`` or ``paddle``, see :func:`paddle_rsseg.inference.backends.make_backend`.
-        device: ``cpu``, ``gpu`` or ``gpu:1``.
+        device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
         changes: fields of the spec to replace, such as ``window=(512, 512)``; None leaves a field.
 
     Raises:
         RssegError: unreadable or unfitting files, or nothing says how the model wants its input.
     """
+    import paddle
+
     changes = {key: value for key, value in changes.items() if value is not None}
+    device = device or paddle.get_device()
     if isinstance(model, (str, Path)) and _is_export(Path(model)):
         from paddle_rsseg.inference.backends import PaddleInferenceBackend
 
@@ -106,9 +109,7 @@ def open_model(
             source, "says nothing about its pre-processing", "a description inside the weights", "give --config"
         )
     spec = replace(spec, **changes)
-    from paddle import nn
-
-    if isinstance(model, nn.Layer):
+    if isinstance(model, paddle.nn.Layer):
         from paddle_rsseg.inference.backends import make_backend
 
         model = make_backend(model, spec, backend)

@@ -57,7 +57,9 @@ class Predictor:
         model: an exported model's directory; weights or a checkpoint; a ``paddle.nn.Layer``; or a back end.
         spec, settings, backend, device: see :func:`paddle_rsseg.inference.load.open_model`.
         batch_size: windows computed at once.
-        changes: fields of the spec to replace: ``window=(512, 512), blend="cosine"``.
+        blend: window weights. A map should show no seams, so it is ``cosine`` whatever the spec says; the protocols
+            of published scores are ``uniform``.
+        changes: fields of the spec to replace: ``window=(512, 512), stride=(256, 256)``.
     """
 
     def __init__(
@@ -66,11 +68,12 @@ class Predictor:
         spec: InferenceSpec | None = None,
         settings: Any = None,
         backend: str = "auto",
-        device: str = "cpu",
+        device: str | None = None,
         batch_size: int = 4,
+        blend: str = "cosine",
         **changes: Any,
     ):
-        ready = open_model(model, spec, settings, backend, device, **changes)
+        ready = open_model(model, spec, settings, backend, device, blend=blend, **changes)
         self.spec, self.source = ready.spec, ready.source
         self.engine = WindowPredictor(ready.backend, ready.spec, batch_size)
 

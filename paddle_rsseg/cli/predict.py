@@ -1,0 +1,144 @@
+"""Map images: a label map for each, georeferenced where the image is, and an overlay picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+NEEDS_PADDLE = True
+
+#: what counts as an image in a directory
+SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jp2", ".vrt", ".img", ".webp"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="YAML",
+        help="configuration; not needed for an exported model or weights that carry their own description",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model_path", required=True, metavar="PATH",
+        help="checkpoint directory, .safetensors, .pdparams, .pth, or the directory of an exported model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image_path", required=True, metavar="PATH",
+        help="an image, a directory of images (searched with its subdirectories), or a .txt list, one path a line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--save_dir", default="output/map", metavar="DIR", help="for the results (default: %(default)s)"
+    )
+    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the YAML")
+
+    how = parser.add_argument_group("windows; what is not given comes with the model")
+    how.add_argument("--crop_size", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"), help="of a window, in pixels")
+    how.add_argument("--stride", nargs=2, type=int, metavar=("X", "Y"), help="step of the window (default: 4/7 of it)")
+    how.add_argument("--average", choices=("probs", "logits"), help="what overlapping windows average")
+    how.add_argument("--pad", choices=("multiple", "window"), help="zeros up to a multiple of 32, or to a full window")
+    how.add_argument(
+        "--window_weights", choices=("uniform", "cosine"), default="cosine",
+        help="of the pixels of a window; cosine leaves no seams (default: %(default)s)",
+    )  # fmt: skip
+
+    run = parser.add_argument_group("the run")
+    run.add_argument("--batch_size", type=int, default=4, metavar="N", help="windows computed together (default: 4)")
+    run.add_argument(
+        "--backend", choices=("auto", "dynamic", "paddle"), default="auto",
+        help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",
+    )  # fmt: skip
+    run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
+    run.add_argument("--no_overlay", action="store_true", help="label maps only")
+
+
+def run(args: argparse.Namespace) -> int | None:
+    import sys
+
+    from paddle_rsseg.cli.progress import progress_bar
+    from paddle_rsseg.errors import RssegError
+    from paddle_rsseg.inference.predictor import Predictor
+    from paddle_rsseg.training import distributed
+
+    images = find_images(Path(args.image_path), Path(args.save_dir))
+    settings = None
+    if args.config:
+        from paddle_rsseg.config import load_config
+
+        settings = load_config(args.config, args.opts)
+    elif args.opts:
+        raise RssegError("--opts", "without --config", fix="it overrides values of a YAML")
+    distributed.setup(args.device)
+    stride = args.stride or (args.crop_size and [max(1, side * 4 // 7) for side in args.crop_size])
+    predictor = Predictor(
+        args.model_path, settings=settings, backend=args.backend, batch_size=args.batch_size,
+        window=tuple(args.crop_size[::-1]) if args.crop_size else None,
+        stride=tuple(stride[::-1]) if stride else None,
+        average=args.average, pad=args.pad, blend=args.window_weights,
+    )  # fmt: skip
+    spec = predictor.spec
+    window = f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"
+    print(f"mapping {len(images)} images with {args.model_path} ({window})")
+    written, failed = [], 0
+    with progress_bar("images") as progress:
+        for i, (path, name) in enumerate(images):
+            try:
+                share = partial(_part, progress, i, len(images))
+                written += predictor.predict_file(path, args.save_dir, name, not args.no_overlay, share)
+            except RssegError as error:
+                failed += 1
+                print(f"error: {error}", file=sys.stderr)
+    for path in written[:6]:
+        print(f"  {path}")
+    if len(written) > 6:
+        print(f"  … and {len(written) - 6} more")
+    print(f"{len(images) - failed} of {len(images)} images mapped, results in {args.save_dir}")
+    return 2 if failed else None
+
+
+def _part(progress: Callable[[float, float], None], image: int, images: int, rows: int, height: int) -> None:
+    progress(image + rows / height, images)
+
+
+def find_images(source: Path, save_dir: Path) -> list[tuple[Path, str]]:
+    """(path, name of the results) of every image that ``source`` means.
+
+    Directories keep their structure below ``save_dir``. Where two images share a name but for the suffix, the suffix
+    stays in the names of the results.
+
+    Raises:
+        RssegError: nothing there, or no image in it.
+    """
+    from paddle_rsseg.errors import RssegError
+
+    if source.is_dir():
+        found = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+        # the results of an earlier run may lie inside
+        paths = [p for p in found if save_dir.resolve() not in p.resolve().parents and not p.name.startswith(".")]
+        names = [p.relative_to(source) for p in paths]
+    elif source.suffix.lower() == ".txt" and source.is_file():
+        paths = [
+            _listed(line, source.parent) for line in source.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+        names = [_below(p, source.parent) for p in paths]
+    elif source.is_file() or str(source).startswith("/vsi"):
+        paths, names = [source], [Path(source.name)]
+    else:
+        raise RssegError(f"--image_path {source}", "no such file or directory", "an image, a directory or a .txt list")
+    if not paths:
+        raise RssegError(f"--image_path {source}", "no images", f"files ending in {', '.join(sorted(SUFFIXES))}")
+    stems = [str(name.with_suffix("")) for name in names]
+    return [
+        (path, stem if stems.count(stem) == 1 else str(name))
+        for path, name, stem in zip(paths, names, stems, strict=True)
+    ]
+
+
+def _listed(line: str, directory: Path) -> Path:
+    """The image of a list's line, relative to the list; a second column (a label) is not looked at."""
+    whole = directory / line.strip()
+    return whole if whole.exists() else directory / line.split()[0]
+
+
+def _below(path: Path, directory: Path) -> Path:
+    """The path relative to ``directory`` if it lies there, else its name."""
+    return path.relative_to(directory) if path.is_relative_to(directory) and ".." not in path.parts else Path(path.name)
