@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import paddle
@@ -25,27 +26,33 @@ def seed_all(*numbers: int) -> None:
     paddle.seed(word)
 
 
-def build_model(settings: Settings, in_channels: int, num_classes: int, load: bool = True) -> nn.Layer:
+def build_model(settings: Settings, load: bool = True, say: Callable[[str], None] = print) -> nn.Layer:
     """The model with its starting weights, in train mode; the same on every rank.
 
     Args:
-        in_channels, num_classes: the data set's; they fill what the model's settings leave open.
-        load: read the weights that ``model.pretrained`` names; False where others follow at once (a resumed run).
+        load: read the weights that ``pretrained`` names; False where others follow at once (a resumed run).
+        say: told what was loaded.
     """
     from paddle_rsseg.models import create_model
     from paddle_rsseg.weights import load_pretrained
 
     seed_all(settings.seed)
-    spec = {"in_channels": in_channels, "num_classes": num_classes} | settings.model.spec()
-    model = create_model(spec)
-    pretrained = settings.model.args.get("pretrained")
+    model = create_model(settings)
+    pretrained = pretrained_weights(settings)
     if pretrained and load:
-        load_pretrained(model, pretrained)
+        say("\n".join(load_pretrained(model, pretrained).lines()))
     if wants_sync_bn(settings):
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model.train()
     distributed.broadcast_state(model)
     return model
+
+
+def pretrained_weights(settings: Settings) -> str | None:
+    """The file of ``model.pretrained`` or, as PaddleSeg writes it, ``model.backbone.pretrained``."""
+    backbone = settings.model.args.get("backbone")
+    inner = backbone.get("pretrained") if isinstance(backbone, dict) else None
+    return settings.model.args.get("pretrained") or inner
 
 
 def wants_sync_bn(settings: Settings) -> bool:

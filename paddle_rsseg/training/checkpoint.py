@@ -128,6 +128,14 @@ def save_state(
     (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
+def read_state(folder: Path) -> dict[str, Any]:
+    """``state.json`` of a checkpoint."""
+    try:
+        return json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RssegError(folder / "state.json", f"not readable ({error})", "an undamaged checkpoint") from None
+
+
 def restore(folder: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, loss: nn.Layer) -> dict[str, Any]:
     """Put a checkpoint back, bit for bit, and return its ``state.json``.
 
@@ -136,10 +144,7 @@ def restore(folder: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
     Raises:
         RssegError: a file is missing or damaged, or belongs to another model, optimiser or loss.
     """
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RssegError(folder / "state.json", f"not readable ({error})", "an undamaged checkpoint") from None
+    state = read_state(folder)
     weights, _ = read_weights(folder / "model.safetensors")
     _load(model, weights, folder / "model.safetensors")
     _load(loss, read_weights(folder / "loss.safetensors")[0], folder / "loss.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -103,7 +104,8 @@ class Evaluation(Hook):
     """Score the model every ``interval`` iterations, keep the best by mIoU, stop when it gets no better.
 
     Args:
-        evaluate: scores of the model, among them ``miou``; called on every rank, same result on every rank.
+        evaluator: called for the scores of the model, among them ``mIoU``, on every rank, with the same result on
+            each; its ``pictures()`` are for the curves.
         save_best: called on rank 0 with the scores and the iteration when the mIoU is the best so far.
         patience: evaluations without a better mIoU after which training stops; None: never.
     """
@@ -111,13 +113,13 @@ class Evaluation(Hook):
     name = "evaluation"
 
     def __init__(
-        self, evaluate: Callable[[], Mapping[str, Any]], save_best: Callable[[Trainer, Mapping[str, Any]], None],
+        self, evaluator: Any, save_best: Callable[[Trainer, Mapping[str, Any]], None],
         interval: int, patience: int | None, display: Display, journal: Journal | None, curves: Curves | None,
     ):
-        self.evaluate, self.save_best = evaluate, save_best
+        self.evaluator, self.save_best = evaluator, save_best
         self.interval, self.patience = interval, patience
         self.display, self.journal, self.curves = display, journal, curves
-        self.best: dict[str, Any] = {"miou": -1.0, "iter": 0}
+        self.best: dict[str, Any] = {"mIoU": -1.0, "iter": 0}
         self.last: dict[str, Any] = {}
         self.waited = 0
 
@@ -131,20 +133,23 @@ class Evaluation(Hook):
         start = time.perf_counter()
         trainer.model.eval()
         try:
-            scores = dict(self.evaluate())
+            scores = {name: _without_nan(value) for name, value in self.evaluator().items()}
+            if self.curves:
+                for i, picture in enumerate(self.evaluator.pictures()):
+                    self.curves.picture(f"Evaluate/sample_{i}", k, picture)
         finally:
             trainer.model.train()
         self.last = {"iter": k, **scores}
         self.waited += 1
-        if scores["miou"] > self.best["miou"]:
-            self.best, self.waited = {"miou": scores["miou"], "iter": k}, 0
+        if scores["mIoU"] > self.best["mIoU"]:
+            self.best, self.waited = {"mIoU": scores["mIoU"], "iter": k}, 0
             if distributed.is_main():
                 # before the checkpoint of this iteration says that it exists
                 self.save_best(trainer, scores)
         numbers = {name: value for name, value in scores.items() if isinstance(value, float)}
         self.display.say(
             f"[EVAL] iter: {k}, " + ", ".join(f"{name}: {value:.4f}" for name, value in numbers.items())
-            + f" ({time.perf_counter() - start:.1f} s); best mIoU {self.best['miou']:.4f} at iter {self.best['iter']}"
+            + f" ({time.perf_counter() - start:.1f} s); best mIoU {self.best['mIoU']:.4f} at iter {self.best['iter']}"
         )
         if self.journal:
             self.journal.write(iter=k, evaluation=numbers)
@@ -155,7 +160,7 @@ class Evaluation(Hook):
     def _maybe_stop(self, trainer: Trainer) -> None:
         if self.patience and self.waited >= self.patience:
             trainer.stop_reason = (
-                f"early stop: no better mIoU than {self.best['miou']:.4f} (iter {self.best['iter']}) "
+                f"early stop: no better mIoU than {self.best['mIoU']:.4f} (iter {self.best['iter']}) "
                 f"in {self.waited} evaluations"
             )
 
@@ -164,6 +169,13 @@ class Evaluation(Hook):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.last, self.waited = state["best"], state["last"], state["waited"]
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN; a score that does not exist is null there."""
+    if isinstance(value, list):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 class Checkpointer(Hook):
@@ -197,7 +209,7 @@ class Checkpointer(Hook):
     def save_best(self, trainer: Trainer, scores: Mapping[str, Any]) -> None:
         """Replace ``best_model/`` by the present weights."""
         with checkpoint.whole_directory(self.save_dir / "best_model") as folder:
-            self._save_model(folder, trainer, {"iter": trainer.iteration, "miou": scores["miou"]})
+            self._save_model(folder, trainer, {"iter": trainer.iteration, "mIoU": scores["mIoU"]})
             (folder / "metrics.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
 
     def _save_model(self, folder: Path, trainer: Trainer, facts: Mapping[str, Any]) -> None:

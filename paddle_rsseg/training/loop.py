@@ -17,7 +17,7 @@ from paddle_rsseg.training.build import seed_all
 from paddle_rsseg.training.precision import Precision
 from paddle_rsseg.training.schedule import Schedule
 
-Batch = Mapping[str, Any]  # image N×C×H×W float32, label N×H×W int64, names
+Batch = Mapping[str, Any]  # image: N×C×H×W float32 Tensor, label: N×H×W int64 Tensor, names
 
 
 class Hook:
@@ -129,26 +129,26 @@ class Trainer:
 
     def _backward(self, batch: Batch) -> None:
         """Leave the gradients of the batch's loss in the parameters, and its value in ``losses``."""
-        label = paddle.to_tensor(batch["label"])
+        image, label = batch["image"], batch["label"]
         if self.accumulate == 1:
-            outputs = self._forward(paddle.to_tensor(batch["image"]), 0)
+            outputs = self._forward(image, 0)
             self.precision.scale(self._loss(outputs, label, batch["names"])).backward()
             return
 
         # A loss that normalises over its batch, as FarSeg's does, is no sum over parts. So the parts are run twice:
         # first for the logits of the whole batch and the gradient of the loss by them, then to carry it on inwards.
         # One forward pass more than the usual sum of partial losses, but exact for every loss.
-        size = -(-len(batch["image"]) // self.accumulate)
-        parts = [batch["image"][i : i + size] for i in range(0, len(batch["image"]), size)]
+        size = -(-len(image) // self.accumulate)
+        parts = [image[i : i + size] for i in range(0, len(image), size)]
         with paddle.no_grad(), _buffers_kept(self.model):
-            outputs = [self._forward(paddle.to_tensor(part), i) for i, part in enumerate(parts)]
+            outputs = [self._forward(part, i) for i, part in enumerate(parts)]
         whole = [paddle.concat(heads) for heads in zip(*outputs, strict=True)]
         for logits in whole:
             logits.stop_gradient = False
         self.precision.scale(self._loss(whole, label, batch["names"])).backward()
         gradients = [logits.grad for logits in whole]
         for i, part in enumerate(parts):
-            outputs = self._forward(paddle.to_tensor(part), i)
+            outputs = self._forward(part, i)
             paddle.autograd.backward(outputs, [g[i * size : i * size + len(part)] for g in gradients])
 
     def _forward(self, image: paddle.Tensor, part: int) -> list[paddle.Tensor]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from paddle_rsseg.config import Settings, load_config, loads_config
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddle_rsseg.config import Settings, build_dataset, check_paths, inference_spec, load_config, override
 from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.models import model_spec
 from paddle_rsseg.training import checkpoint, distributed
 from paddle_rsseg.training.build import build_model, build_optimizer, wants_sync_bn
-from paddle_rsseg.training.curves import Curves, side_by_side
+from paddle_rsseg.training.curves import Curves, sample_pictures
 from paddle_rsseg.training.display import Display
 from paddle_rsseg.training.hooks import Checkpointer, Evaluation, Journal, MetricLogger
-from paddle_rsseg.training.loop import Trainer
+from paddle_rsseg.training.loop import Hook, Trainer
 from paddle_rsseg.training.precision import Precision
 from paddle_rsseg.training.schedule import build_schedule
 
@@ -92,6 +97,7 @@ def train(settings: Settings | str | os.PathLike, **overrides: Any) -> TrainResu
     names = [f.name for f in fields(RunOptions)]
     options = RunOptions(**{name: overrides.pop(name) for name in names if name in overrides})
     settings = resolve(settings, **overrides)
+    check_paths(settings, "train+val" if options.do_eval else "train")
     device = distributed.setup(options.device)
     return _train(settings, options, device)
 
@@ -109,67 +115,90 @@ def resolve(settings: Settings | str | os.PathLike, opts: list[str] | tuple[str,
     assignments = [f"{key}={json.dumps(value)}" for key, value in changes.items()] + list(opts)  # JSON is YAML
     if not isinstance(settings, Settings):
         return load_config(settings, assignments)
-    return loads_config(settings.dump(), settings.source, assignments) if assignments else settings
+    return override(settings, assignments) if assignments else settings
+
+
+@dataclass
+class Parts:
+    """What a training moves."""
+
+    dataset: Any
+    model: nn.Layer
+    loss: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    precision: Precision
+
+    @classmethod
+    def build(cls, settings: Settings, device: str, load: bool, say: Callable[[str], None]) -> Parts:
+        """``load``: read pretrained weights."""
+        from paddle_rsseg.losses import build_loss
+
+        dataset = build_dataset(settings, "train")
+        model = build_model(settings, load, say)
+        loss = build_loss(settings.loss, ignore_index=dataset.ignore_index)
+        precision = Precision(settings.precision, settings.amp_level, device)
+        if precision.note:
+            say(f"note: {precision.note}")
+        optimizer = build_optimizer(settings, model)
+        precision.decorate(model, optimizer)
+        return cls(dataset, model, loss, optimizer, precision)
+
+    def trainer(self, settings: Settings, num_workers: int, folder: Path | None = None, hooks: Sequence[Hook] = ()) -> Trainer:
+        """The loop around them, its data at the right place; ``folder``: go on from this checkpoint."""
+        from paddle_rsseg.data.loader import TrainSampler, make_train_loader
+
+        trainer = Trainer(
+            model=self.model, loss=self.loss, optimizer=self.optimizer, precision=self.precision, batches=iter(()),
+            schedule=build_schedule(settings.lr_scheduler, settings.iters), iters=settings.iters, seed=settings.seed,
+            accumulate=settings.accumulate, hooks=hooks,
+        )  # fmt: skip
+        if folder:
+            trainer.load_state_dict(checkpoint.restore(folder, self.model, self.optimizer, self.loss))
+        sampler = TrainSampler(
+            len(self.dataset), settings.batch_size * settings.accumulate, settings.seed,
+            distributed.rank(), distributed.world_size(), start_iter=trainer.iteration,
+        )  # fmt: skip
+        trainer.batches = iter(make_train_loader(self.dataset, sampler, num_workers))
+        return trainer
 
 
 def _train(settings: Settings, options: RunOptions, device: str) -> TrainResult:
-    from paddle_rsseg.config import build_dataset, inference_spec
-    from paddle_rsseg.data.loader import TrainSampler, make_train_loader
-    from paddle_rsseg.losses import build_loss
-
     main, world = distributed.is_main(), distributed.world_size()
     save_dir = Path(options.save_dir)
     display = Display(settings.iters, quiet=not main, live=options.progress)
+    if settings.early_stop_intervals and not options.do_eval:
+        raise RssegError("--early_stop_intervals", "there is nothing to stop by", "--do_eval", "add --do_eval")
 
-    # --- where to start; rank 0 alone tidies up, all ranks go on from what it found
+    # where to start: rank 0 alone tidies up, all ranks go on from what it found
     folder = distributed.on_main(lambda: _prepare_directory(save_dir, options.resume_model))
+    parts = Parts.build(settings, device, load=folder is None, say=display.say)
 
-    # --- what moves
-    dataset = build_dataset(settings, "train")
-    model = build_model(settings, load=folder is None)
-    loss = build_loss(settings.loss, ignore_index=dataset.ignore_index)
-    precision = Precision(settings.precision, settings.amp_level, device)
-    optimizer = build_optimizer(settings, model)
-    precision.decorate(model, optimizer)
-    spec = inference_spec(settings)
-
-    # --- what watches
+    # what watches
     journal = Journal(save_dir / "metrics.jsonl") if main else None
     curves = Curves(save_dir / "vdl") if main and options.use_vdl else None
-    images = settings.batch_size * settings.accumulate  # of one update and rank
-    facts = {"images": images, "ranks": world, "seed": settings.seed, "precision": settings.precision}
+    images = settings.batch_size * settings.accumulate * world
+    facts = {"images": images, "ranks": world, "seed": settings.seed, "precision": str(parts.precision)}
+    metadata = {"model": model_spec(settings), "inference": inference_spec(settings).to_dict()}
     checkpointer = Checkpointer(
-        save_dir, options.save_interval, options.keep_checkpoint_max,
-        {"model": settings.model.spec(), "inference": spec.to_dict()}, settings.dump(), facts,
-    )  # fmt: skip
-    logger = MetricLogger(display, journal, curves, options.log_iters, images * world, len(dataset))
+        save_dir, options.save_interval, options.keep_checkpoint_max, metadata, settings.dump(), facts
+    )
+    hooks: list[Hook] = [MetricLogger(display, journal, curves, options.log_iters, images, len(parts.dataset))]
     evaluation = None
     if options.do_eval:
         evaluation = Evaluation(
-            _evaluator(settings, model, precision), checkpointer.save_best,
-            options.save_interval, settings.early_stop_intervals, display, journal, curves,
+            Evaluator(settings, parts, device), checkpointer.save_best, options.save_interval,
+            settings.early_stop_intervals, display, journal, curves,
         )  # fmt: skip
-    elif settings.early_stop_intervals:
-        raise RssegError("--early_stop_intervals", "there is nothing to stop by", "--do_eval", "add --do_eval")
+        hooks.append(evaluation)
+    hooks.append(checkpointer)  # last: it saves the others' states
 
-    trainer = Trainer(
-        model=model, loss=loss, optimizer=optimizer, schedule=build_schedule(settings.lr_scheduler, settings.iters),
-        precision=precision, batches=iter(()), iters=settings.iters, seed=settings.seed, accumulate=settings.accumulate,
-        hooks=[hook for hook in (logger, evaluation, checkpointer) if hook],
-    )  # fmt: skip
+    trainer = parts.trainer(settings, options.num_workers, folder, hooks)
     if folder:
-        state = checkpoint.restore(folder, model, optimizer, loss)
-        trainer.load_state_dict(state)
         display.say(f"resumed from {folder} at iteration {trainer.iteration}")
-        _compare(state["run"], facts, display.say)
-    sampler = TrainSampler(
-        len(dataset), images, settings.seed, distributed.rank(), world, start_iter=trainer.iteration
-    )
-    trainer.batches = iter(make_train_loader(dataset, sampler, options.num_workers))
-
+        _compare(checkpoint.read_state(folder)["run"], facts, display.say)
     display.say(
-        f"training {settings.model.type} on {len(dataset)} images for {settings.iters} iterations of {images * world}, "
-        f"{precision} on {world} × {device}{', sync BN' if wants_sync_bn(settings) else ''}, into {save_dir}"
+        f"training {settings.model.type} on {len(parts.dataset)} images for {settings.iters} iterations of {images} images, "
+        f"{parts.precision} on {world} × {device}{', sync BN' if wants_sync_bn(settings) else ''}, into {save_dir}"
     )
     trainer.train()
 
@@ -178,8 +207,33 @@ def _train(settings: Settings, options: RunOptions, device: str) -> TrainResult:
     if evaluation:
         best = save_dir / "best_model"
         result.best_checkpoint = best if best.exists() else None
-        result.metrics, result.best_miou = evaluation.last, evaluation.best["miou"]
+        result.metrics, result.best_miou = evaluation.last, evaluation.best["mIoU"]
     return result
+
+
+class Evaluator:
+    """Scores the present weights on ``val_dataset``, by the protocol of ``test_config``."""
+
+    def __init__(self, settings: Settings, parts: Parts, device: str):
+        self.parts, self.device = parts, device
+        self.dataset, self.spec = build_dataset(settings, "val"), inference_spec(settings)
+        self.protocol = "slide" if settings.test_config.is_slide else "patch"
+        self.batch_size = settings.test_config.window_batch
+
+    def forward(self, batch: np.ndarray) -> np.ndarray:
+        """N×C×H×W → logits of the main output, in the precision of the training."""
+        with paddle.no_grad(), self.parts.precision.autocast():
+            return self.parts.model(paddle.to_tensor(batch))[0].astype("float32").numpy()
+
+    def __call__(self) -> dict[str, Any]:
+        from paddle_rsseg.evaluation import evaluate
+
+        # on a CPU a graph is compiled for each evaluation, which is soon regained
+        network = self.parts.model if self.device == "cpu" else self.forward
+        return evaluate(network, self.dataset, self.spec, self.protocol, self.batch_size, device=self.device).scores
+
+    def pictures(self) -> list[np.ndarray]:
+        return sample_pictures(self.forward, self.dataset, self.spec)
 
 
 def _prepare_directory(save_dir: Path, resume: str | None) -> Path | None:

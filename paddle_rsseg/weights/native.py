@@ -35,7 +35,18 @@ def save_weights(path: str | os.PathLike, state: Mapping[str, Any], metadata: Ma
         raise RssegError(path, f"suffix {path.suffix!r}", "'.safetensors'")
     arrays = {name: np.array(v.numpy() if hasattr(v, "numpy") else v, order="C") for name, v in state.items()}
     header = {key: json.dumps(value) for key, value in {"format": FORMAT, **(metadata or {})}.items()}
-    write_atomically(path, safetensors.numpy.save(arrays, header))
+    write_atomically(path, _ordered(safetensors.numpy.save(arrays, header)))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: the library writes them in a random order, and then equal
+    weights would not make equal files, with equal hashes."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the tensors aligned; their offsets count from the header's end
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
