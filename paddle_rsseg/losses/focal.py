@@ -84,7 +84,7 @@ class AnnealedLoss(PixelLoss):
     def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         if self.training:
             # in place, on the device: reading the number here would stall a GPU
-            self.step.set_value(self.step + 1)
+            paddle.increment(self.step)
         return super().forward(logits, label)
 
     def share_left(self, dtype: paddle.dtype) -> paddle.Tensor | float:

@@ -306,8 +306,8 @@ class _Run:
                 value = kept + (value - kept) * n / (n - 1)
             off[kind].append(abs(np.linalg.norm(value) - expected) / expected)
         # The README's 1e-4 holds for the typical layer of most files. The worst one, behind a map of 4×4 pixels, is
-        # chaotic by the sixth forward pass: Paddle's BatchNorm has its 1e-5 in float32, 2.6e-13 off, and with that alone put right
-        # (all losses then agree to what a change of 1e-15 in the weights does) 5e-4 are still left of 4e-3.
+        # chaotic by the sixth forward pass: Paddle's BatchNorm has its 1e-5 in float32, 2.6e-13 off, and with that
+        # alone put right (all losses then agree to what a change of 1e-15 in the weights does) 5e-4 of 4e-3 are left.
         noise = self.meta["buffer_noise_max_rel"]
         for kind, values in off.items():
             yield Deviation(f"{kind}, median", np.median(values), max(1e-4, noise / 20) if self.double else 10 * noise)
