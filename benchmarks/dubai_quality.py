@@ -73,7 +73,8 @@ def main() -> None:
         work = args.work / f"seed_{seed}"
         work.mkdir(parents=True, exist_ok=True)
         initial_weights(seed, work / "init.npz", work / "init.safetensors")
-        horizon = f"loss.types.0.T_max={args.iters // 2}"
+        # the plain loop has no warm-up, so neither side has
+        schedule = [f"loss.types.0.T_max={args.iters // 2}", "lr_scheduler.warmup_iters=0"]
         seconds = {}
         seconds["ours"] = call(
             sys.executable,
@@ -91,7 +92,7 @@ def main() -> None:
             "--no_progress",
             "--opts",
             *roots,
-            horizon,
+            *schedule,
             f"model.pretrained={work / 'init.safetensors'}",
         )
         seconds["torch"] = call(
