@@ -16,7 +16,7 @@ import pytest
 from isaid_fixture import SAMPLES, add_pair, colour, image_of, labels_of, make_samples, make_zip, png, tree, unzip
 
 from paddle_rsseg.data.prepare.isaid import _check_known_counts, prepare_isaid
-from paddle_rsseg.data.prepare.isaid_cut import Options
+from paddle_rsseg.data.prepare.isaid_cut import Options, histogram
 from paddle_rsseg.data.prepare.isaid_legend import KIT_PALETTE, REF_PALETTE, decode_mask
 from paddle_rsseg.data.prepare.isaid_source import Pair
 from paddle_rsseg.errors import RssegError
@@ -113,6 +113,12 @@ def test_histograms_of_the_devkit_samples(made):
     assert summary["val"]["patch_pixels"]["ignored"] == 3 * 896 * (896 - 824)
 
 
+def test_histogram_is_exact_beyond_float32():
+    labels = np.zeros((5000, 4000), np.uint8)  # 20 million pixels; float32 counts end at 16.8 million
+    labels[7, 8], labels[9] = 3, 255
+    assert {i: n for i, n in enumerate(histogram(labels)) if n} == {0: 20_000_000 - 4001, 3: 1, 255: 4000}
+
+
 def test_golden_windows():
     def corners(height, width):
         return [(w.x0, w.y0, w.x1, w.y1) for w in Options().windows(height, width)]
@@ -205,7 +211,7 @@ def test_the_command_from_a_bare_clone(zips, made, tmp_path):
 KILLED_RUN = """
 import sys
 from paddle_rsseg.data.prepare.isaid import prepare_isaid
-from paddle_rsseg.data.prepare.isaid_cut import Options
+from paddle_rsseg.data.prepare.isaid_cut import Options, histogram
 if __name__ == "__main__":
     prepare_isaid(sys.argv[1], sys.argv[2], Options(256, 256, 128), num_workers=2)
 """
