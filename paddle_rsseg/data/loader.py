@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -17,6 +17,7 @@ from paddle_rsseg.errors import RssegError
 
 Key = tuple[int, int]
 Batch = dict[str, Any]
+Batches = Generator[Batch, None, None]
 
 #: seconds between two looks at whether the workers live; reading may take longer than that
 CHECK_SECONDS = 10
@@ -117,13 +118,13 @@ class TrainLoader:
         self._batches.close()
 
 
-def _here(dataset: Any, sampler: TrainSampler) -> Iterator[Batch]:
+def _here(dataset: Any, sampler: TrainSampler) -> Batches:
     """Paddle's own loader hangs for ever when a data set raises without workers, so this one is ours."""
     for keys in sampler:
         yield _to_tensors(_collate([_read(dataset, key) for key in keys]))
 
 
-def _in_workers(dataset: Any, sampler: TrainSampler, num_workers: int) -> Iterator[Batch]:
+def _in_workers(dataset: Any, sampler: TrainSampler, num_workers: int) -> Batches:
     shared = _fits_shared_memory(dataset, sampler, num_workers)
     loader = paddle.io.DataLoader(
         _Reader(dataset),
@@ -192,7 +193,8 @@ def _collate(samples: Sequence[Any]) -> Batch:
         if sample["image"].shape != first["image"].shape or sample["label"].shape != (height, width):
             h, w, c = sample["image"].shape
             raise RssegError(
-                sample["name"], f"{h}×{w}×{c} (height × width × bands)", f"{height}×{width}×{bands}, as {first['name']}",
+                sample["name"], f"{h}×{w}×{c} (height × width × bands)",
+                f"{height}×{width}×{bands}, as {first['name']}",
                 "make the training images one size: RandomPaddingCrop, or Padding and square rotations",
             )  # fmt: skip
     image = np.empty((len(samples), bands, height, width), np.float32)
@@ -224,7 +226,7 @@ def _to_tensors(batch: Batch) -> Batch:
 
 
 def _fits_shared_memory(dataset: Any, sampler: TrainSampler, num_workers: int) -> bool:
-    """Whether /dev/shm holds what is under way; a container often has 64 MB of it, and overrunning it is a bus error."""
+    """Whether /dev/shm holds what is under way. A container often has 64 MB of it; overrunning it is a bus error."""
     try:
         stat = os.statvfs("/dev/shm")
     except OSError:

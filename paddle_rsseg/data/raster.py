@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -34,7 +35,8 @@ KEEP_BYTES = 64 << 20
 PNG_END = b"IEND\xae\x42\x60\x82"
 
 
-class Facts(NamedTuple):
+@dataclass(frozen=True)
+class Facts:
     """What a file's header says."""
 
     height: int
@@ -133,6 +135,11 @@ class Raster:
     @property
     def colormap(self) -> dict[int, tuple[int, int, int, int]] | None:
         return self._facts.colormap
+
+    @property
+    def tagged_alpha(self) -> int | None:
+        """Number of the band that ``count`` leaves out, in a TIFF, where that tag is often wrong; else None."""
+        return self._facts.alpha if self._facts.driver in ("GTiff", "COG") else None
 
     @property
     def descriptions(self) -> tuple[str | None, ...]:
@@ -234,14 +241,13 @@ class Raster:
         """The GDAL data set of this process: after a fork the parent's handle would share its file position."""
         if self._file is not None and self._pid == os.getpid():
             return self._file
-        remote = self.path.startswith("/vsi") or "://" in self.path
-        if not remote and not Path(self.path).is_file():
+        if not self._remote and not Path(self.path).is_file():
             seen = "is a directory" if Path(self.path).is_dir() else "no such file"
             raise RssegError(
                 self.path, seen, "an image file", "check the path (relative paths start at the working directory)"
             )
         try:
-            with rasterio.Env(**GDAL_OPTIONS), warnings.catch_warnings():
+            with rasterio.Env(**self._options), warnings.catch_warnings():
                 warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
                 self._file = rasterio.open(self.path)
         except rasterio.errors.RasterioError as error:
@@ -250,6 +256,16 @@ class Raster:
         if self._known is None:
             self._known = self._look(self._file)
         return self._file
+
+    @property
+    def _remote(self) -> bool:
+        return self.path.startswith("/vsi") or "://" in self.path
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        # GDAL's fast way with a PNG does not notice that the file ends early; for local files _check_png does,
+        # elsewhere the slow way must
+        return {**GDAL_OPTIONS, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"} if self._remote else GDAL_OPTIONS
 
     def _look(self, file: Any) -> Facts:
         if file.count == 0:
@@ -267,7 +283,7 @@ class Raster:
                 "one real number type",
                 "convert it with gdal_translate -ot",
             )
-        if file.driver == "PNG":
+        if file.driver == "PNG" and not self._remote:
             self._check_png()
         alphas = [i + 1 for i, colour in enumerate(file.colorinterp) if colour is ColorInterp.alpha]
         alpha = alphas[0] if alphas and file.count > 1 else None
@@ -298,7 +314,7 @@ class Raster:
     def _guarded(self, read: Any) -> Any:
         file = self._open()
         try:
-            with rasterio.Env(**GDAL_OPTIONS):
+            with rasterio.Env(**self._options):
                 return read(file)
         except rasterio.errors.RasterioError as error:
             raise self._unreadable(error.__cause__ or error) from error

@@ -110,9 +110,11 @@ class SegmentationDataset:
             raise RssegError(
                 f"{where}.img_channels", f"{self.img_channels} beside {len(self.bands)} bands", "the same number"
             )
-        self.palette = self._colours("palette", self.palette or self.label_colors or self.PALETTE)
-        self.label_colors = self._colours("label_colors", self.label_colors or ())
-        self.ignore_colors = tuple(_colour(c, f"{where}.ignore_colors") for c in self.ignore_colors)
+        palette = self._colours("palette", self.palette or self.label_colors or self.PALETTE)
+        coded = self._colours("label_colors", self.label_colors or ())
+        self.palette, self.label_colors = palette, coded
+        ignored = tuple(_colour(c, f"{where}.ignore_colors") for c in self.ignore_colors)
+        self.ignore_colors = ignored
         for name in ("tile", "tile_stride", "train_crop"):
             size = getattr(self, name)
             if size is not None and (len(size) != 2 or min(size) < 1):
@@ -120,10 +122,10 @@ class SegmentationDataset:
         if self.repeat < 1:
             raise RssegError(f"{where}.repeat", f"{self.repeat}", "1 or more")
         self._values = ValueDecoder(self.num_classes, self.ignore_index, self.label_map, self.label_nodata)
-        colours = self.label_colors or self.palette
-        self._coloured = ColourDecoder(colours, self.ignore_colors, self.ignore_index) if colours else None
+        colours = coded or palette
+        self._coloured = ColourDecoder(colours, ignored, self.ignore_index) if colours else None
         self._open: OrderedDict[str, Raster] = OrderedDict()
-        self._transform = Compose(self.transforms)
+        self.transform = Compose(self.transforms)
         self._pairs = self.pairs()
         if not self._pairs:
             raise RssegError(where, f"no images for mode {self.mode!r}", "at least one")
@@ -288,7 +290,7 @@ class SegmentationDataset:
         """
         epoch, index = (0, key) if isinstance(key, (int, np.integer)) else key
         rng = np.random.default_rng([self.seed, epoch, index])
-        return self._transform(self.sample(int(index), rng), rng)
+        return self.transform(self.sample(int(index), rng), rng)
 
 
 def _colour(colour: Sequence[int], where: str) -> tuple[int, int, int]:

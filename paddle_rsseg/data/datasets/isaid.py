@@ -44,7 +44,7 @@ class ISAIDDataset(SegmentationDataset):
     PALETTE = KIT_PALETTE
     LICENCE = "annotations: academic use only; images: terms of Google Earth, CRESDA and CycloMedia"
     CITATION = (
-        "Waqas Zamir et al., iSAID: A Large-scale Dataset for Instance Segmentation in Aerial Images, CVPR Workshops 2019;"
+        "Waqas Zamir et al., iSAID: A Large-scale Dataset for Instance Segmentation in Aerial Images, CVPRW 2019;"
         " Xia et al., DOTA: A Large-scale Dataset for Object Detection in Aerial Images, CVPR 2018"
     )
     URL = "https://captain-whu.github.io/iSAID/"
