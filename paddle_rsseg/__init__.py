@@ -39,7 +39,7 @@ __all__ = ["Predictor", "__version__", "create_model", "evaluate", "export", "lo
 
 if TYPE_CHECKING:  # what an editor and a type checker see
     from paddle_rsseg.config import load_config
-    from paddle_rsseg.evaluation import evaluate
+    from paddle_rsseg.evaluation.evaluate import evaluate
     from paddle_rsseg.export import export
     from paddle_rsseg.inference import Predictor
     from paddle_rsseg.models import create_model

@@ -128,6 +128,12 @@ def check_numpy(paddle: str | None, numpy: str | None) -> None:
         )
 
 
+def ignore_remarks() -> None:
+    """Ignore warnings of Paddle that tell a user nothing he could act on."""
+    for message in ("No ccache found", "When training, we now always track global mean and variance"):
+        warnings.filterwarnings("ignore", message=message, category=UserWarning)
+
+
 def quiet_paddle() -> None:
     """Import Paddle without its remarks on ccache and threads; anything else it says is passed on.
 
@@ -138,7 +144,7 @@ def quiet_paddle() -> None:
     if version is None and importlib.util.find_spec("paddle") is None:
         raise RssegError("environment", "PaddlePaddle is not installed", fix="pip install paddlepaddle (or -gpu)")
     check_numpy(version, version_of("numpy"))
-    warnings.filterwarnings("ignore", message="No ccache found", category=UserWarning)
+    ignore_remarks()
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     rank = os.environ.get("PADDLE_TRAINER_ID", "0")
     logging.basicConfig(format="%(message)s", level=logging.WARNING if rank == "0" else logging.ERROR)
+    runtime.ignore_remarks()
     try:
         if getattr(args.module, "NEEDS_PADDLE", False):
             if not args.no_reexec and _is_this_process():

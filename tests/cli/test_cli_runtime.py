@@ -93,9 +93,9 @@ def tool(tmp_path):
         '    import paddle\n    print(os.getpid(), args.words, os.environ.get("OMP_NUM_THREADS"))\n'
     )
     (tmp_path / "tools").mkdir()
-    (tmp_path / "tools/train.py").write_text((ROOT / "tools/train.py").read_text())
 
-    def run(*words: str, **environ: str) -> tuple[str, str]:
+    def run(*words: str, prelude: str = "", **environ: str) -> tuple[str, str]:
+        (tmp_path / "tools/train.py").write_text(prelude + (ROOT / "tools/train.py").read_text())
         clean = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "RSSEG_NO_REEXEC", "PYTHONPATH")}
         # -S: without the project installed beside this copy; the dependencies come by the path
         site = os.pathsep.join(p for p in sys.path if "site-packages" in p)
@@ -107,7 +107,7 @@ def tool(tmp_path):
             text=True,
             env={**clean, "PYTHONPATH": site, **environ},
         )
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         pid, _, rest = out.strip().partition(" ")
         assert int(pid) == process.pid  # replaced, not started beside itself
@@ -139,3 +139,10 @@ def test_it_can_be_told_not_to_and_respects_the_user(tool, words, environ, threa
     out, err = tool("--device", "cpu", *words, **environ)
     assert out == f"[] {threads}"
     assert err == ""
+
+
+@pytest.mark.skipif(runtime.available_cores() == 1, reason="one core has nothing to gain")
+def test_never_a_third_time_even_where_something_unsets_the_variables(tool):
+    out, err = tool("--device", "cpu", prelude="import os\nos.environ.pop('OMP_NUM_THREADS', None)\n")
+    assert out == "[] 1"
+    assert len(err.splitlines()) == 1

@@ -32,7 +32,8 @@ def test_the_sources_files_load_with_their_meaning(name, root):
     settings = load_config(FACTS / f"source_{name}.yml")
     assert (settings.batch_size, settings.iters) == (8, 60000)
     assert settings.train_dataset.spec() == {
-        "type": "Dataset", "dataset_root": "../iSAID", "num_classes": 16, "train_path": "../iSAID/train_list.txt", "mode": "train",
+        "type": "Dataset", "dataset_root": "../iSAID", "num_classes": 16, "train_path": "../iSAID/train_list.txt",
+        "mode": "train",
         "transforms": [
             {"type": "RandomHorizontalFlip", "prob": 0.5}, {"type": "RandomVerticalFlip", "prob": 0.5},
             {"type": "RandomRotate90K", "K": [0, 1, 2, 3]}, IMAGENET,
