@@ -190,7 +190,9 @@ class _Run:
             raise AssertionError(f"names differ: {sorted(set(state) ^ set(self.model.state_dict()))[:10]}")
         self.model.set_state_dict(state)
         self.start = state
-        self.loss = build_loss({"types": [case.loss_spec()], "coef": [1.0]}, self.meta["train"]["label"]["ignore"])
+        ignored = self.meta["train"]["label"]["ignore"]
+        spec = {"types": [case.loss_spec()], "coef": [1.0]}
+        self.loss = build_loss(spec, 255 if ignored is None else ignored)
         self.steps = [tensor for name, tensor in self.loss.named_buffers() if name.endswith("step")]
         for step in self.steps:
             step.set_value(np.array(int(weights["buffer_step"])))
