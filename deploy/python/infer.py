@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare clone has the package beside this folder
 
 from paddle_rsseg.errors import RssegError
-
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".vrt", ".jp2", ".img")
+from paddle_rsseg.inference.images import find_images
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,19 +41,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:1 (default: %(default)s)")
     parser.add_argument("--cpu_threads", type=int, help="default: every core this process may use")
     parser.add_argument("--batch_size", type=int, default=4, help="windows computed at once (default: %(default)s)")
+    parser.add_argument(
+        "--window_weights", choices=("uniform", "cosine"), default="cosine",
+        help="of the pixels of a window; cosine leaves no seams (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--no_overlay", action="store_true", help="write label maps only")
     parser.add_argument("--benchmark", action="store_true", help="print where the time goes")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
-    images = find_images(args.image_path)
+    images = find_images(args.image_path, args.save_dir)
     directory = args.config if args.config.is_dir() else args.config.parent
 
+    # late, so that --help and a mistyped path do not wait for Paddle
     from paddle_rsseg import runtime
 
     runtime.quiet_paddle()
-    # late, so that --help and a mistyped path do not wait for Paddle
     from paddle_rsseg.inference.backends import PaddleInferenceBackend
     from paddle_rsseg.inference.load import read_deploy
     from paddle_rsseg.inference.predictor import Predictor
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     verify(args.config)
     started = time.perf_counter()
     network = Timed(PaddleInferenceBackend(directory, args.cpu_threads, args.device))
-    predictor = Predictor(network, spec, batch_size=args.batch_size)
+    predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights)
     if args.benchmark:
         print(f"model loaded in {time.perf_counter() - started:.2f} s")
     failed = 0
@@ -99,37 +101,6 @@ class Timed:
         self.seconds += time.perf_counter() - started
         self.windows += len(batch)
         return logits
-
-
-def find_images(path: Path) -> list[tuple[Path, str]]:
-    """(image, name of its results) of a file, of all images below a directory, or of a list, one path a line.
-
-    Paths in a list are relative to it; what follows a space (PaddleSeg's label column) is not looked at.
-    """
-    if path.is_dir():
-        paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        names = [p.relative_to(path).with_suffix("").as_posix() for p in paths]
-        if not paths:
-            raise RssegError(path, "no images in this directory", f"files that end in {', '.join(SUFFIXES)}")
-    elif path.suffix.lower() == ".txt" and path.is_file():
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        paths = [path.parent / (line if (path.parent / line).is_file() else line.split(" ")[0]) for line in lines]
-        names = [p.stem for p in paths]
-        if not paths:
-            raise RssegError(path, "an empty list", "the path of an image on each line")
-    else:
-        paths, names = [path], [path.stem]
-    for image in paths:
-        if not image.is_file():
-            raise RssegError(image, "no such file", "an image, a directory or a .txt list")
-    # a.tif and a.png, or two a.tif from different places: none overwrites the other
-    often = Counter(names)
-    names = [
-        name if often[name] == 1 else f"{name}_{image.suffix[1:]}" for name, image in zip(names, paths, strict=True)
-    ]
-    often = Counter(names)
-    names = [name if often[name] == 1 else f"{name}_{i}" for i, name in enumerate(names)]
-    return list(zip(paths, names, strict=True))
 
 
 def verify(config: Path) -> None:
