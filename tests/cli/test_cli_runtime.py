@@ -107,7 +107,10 @@ def tool(tmp_path):
             text=True,
             env={**clean, "PYTHONPATH": site, **environ},
         )
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == 0, err
         pid, _, rest = out.strip().partition(" ")
         assert int(pid) == process.pid  # replaced, not started beside itself

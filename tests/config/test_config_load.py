@@ -16,6 +16,7 @@ from paddle_rsseg.config import (
     load_config,
     loads_config,
     override,
+    schema,
 )
 from paddle_rsseg.config.components import adapters
 from paddle_rsseg.errors import RssegError
@@ -300,6 +301,17 @@ FULL = load_config(
 
 def test_the_misspelling_test_covers_every_setting():
     assert set(Settings.model_fields) == set(FULL.plain())
+
+
+def test_every_setting_is_documented():
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+    sections = (schema.Loss, schema.GradClip, schema.TestConfig, schema.SGD, schema.Momentum, schema.Adam, schema.AdamW)
+    schedules = schema.Schedule.__subclasses__()
+    for section in (Settings, *sections, *schedules):
+        for key in section.model_fields:
+            assert f"`{key}`" in text, f"{section.__name__}.{key}"
+    for named in (*sections[3:], *schedules):
+        assert f"`{named.__name__}`" in text
 
 
 @pytest.mark.parametrize(
