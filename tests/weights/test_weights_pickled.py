@@ -253,6 +253,7 @@ def test_the_hand_made_file_is_sound(tmp_path):
         {"size": (2, 2), "stride": (3, 1)},
         {"offset": -1},
         {"stride": (-1,), "offset": 3},
+        {"size": (2**24,), "stride": (0,)},
         {"size": (2**62,), "stride": (0,)},
         {"size": (2**40, 2**40), "stride": (0, 0)},
         {"size": (4,), "stride": (1, 1)},
