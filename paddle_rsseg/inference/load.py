@@ -90,10 +90,10 @@ def open_model(
             raise RssegError(
                 "--backend", "dynamic with an exported model", "auto or paddle", "a graph has no dynamic form"
             )
+        described = read_deploy(model)
         directory = Path(model) if Path(model).is_dir() else Path(model).parent
-        return Ready(
-            PaddleInferenceBackend(directory, device=device), replace(spec or read_deploy(model), **changes), str(model)
-        )
+        network = PaddleInferenceBackend(directory, device=device)
+        return Ready(network, replace(spec or described, **changes), str(model))
     source = model if isinstance(model, (str, Path)) else type(model).__name__
     if spec is None and settings is not None:
         from paddle_rsseg.config import inference_spec
