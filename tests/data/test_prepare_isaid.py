@@ -351,3 +351,15 @@ def test_junk_of_desktop_systems_is_passed_over(tmp_path):
     add_pair(tmp_path, "val", "P0001", png(image_of(8, 8, 0)), png(colour(np.zeros((8, 8), int))))
     make_zip(tmp_path / "val/images/more.zip", {"__MACOSX/images/._P0001.png": b"x", "images/.DS_Store": b"x"})
     prepare_isaid(tmp_path, tmp_path / "out", Options(8, 8, 0), num_workers=0)
+
+
+def test_archives_of_the_generator(tmp_path):
+    """``rsseg synth --format zips`` makes what this command takes: the road without the real data."""
+    from paddle_rsseg.data.synth import DatasetOptions, write_dataset
+
+    counts = write_dataset(tmp_path / "zips", DatasetOptions(scenes=2, height=300, width=200, format="zips"), 0, None)
+    summary = prepare_isaid(tmp_path / "zips", tmp_path / "iSAID", Options(128, 128, 64), num_workers=0)
+    assert {split: content["images"] for split, content in summary["splits"].items()} == {"train": 1, "val": 1}
+    pixels = [content["pixels"] for content in summary["splits"].values()]
+    assert [sum(p[name] for p in pixels) for name in list(pixels[0])[:16]] == list(counts.values())
+    assert all(not content["unknown_colors"] for content in summary["splits"].values())

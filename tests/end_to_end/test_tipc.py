@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +97,26 @@ def test_timing_in_autologs_format(quick):
     assert (values["data_num"], values["batch_size"], values["input_shape"]) == ("3", "1", "3x64x64")
     assert float(values["inference_time(ms)"]) > 0
     assert float(values["cpu_rss(MB)"]) > 50
+
+
+def test_labels_are_those_of_deployment(quick, monkeypatch):
+    """The timed road, one piece an image, and the windowed one of deployment give one label map."""
+    from paddle_rsseg.inference.backends import PaddleInferenceBackend
+    from paddle_rsseg.inference.engine import WindowPredictor
+    from paddle_rsseg.inference.load import read_deploy
+    from paddle_rsseg.inference.stitch import argmax
+
+    clone, output = quick
+    monkeypatch.syspath_prepend(str(clone / "test_tipc"))
+    from infer import load
+
+    static = output / "norm_gpus_-1_autocast_null/static"
+    spec, backend = read_deploy(static), PaddleInferenceBackend(static)
+    data = clone / "test_tipc/data/rsseg_3band"
+    images = [str(data / line.split()[0]) for line in (data / "val.txt").read_text().splitlines()]
+    batch, sizes = load(images, spec)
+    for path, scores, (height, width) in zip(images, backend(batch), sizes, strict=True):
+        np.testing.assert_array_equal(argmax(scores[:, :height, :width]), WindowPredictor(backend, spec).predict(path))
 
 
 def test_data_are_made_once_and_only_in_their_place(quick):
