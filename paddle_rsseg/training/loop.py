@@ -77,7 +77,6 @@ class Trainer:
     reader_cost: float = 0.0
     batch_cost: float = 0.0
     stop_reason: str = ""
-    _last_names: list[str] = field(default_factory=list)
 
     def train(self) -> None:
         """Run from ``iteration + 1`` to ``iters``, or until a hook sets ``stop_reason``."""
@@ -99,11 +98,11 @@ class Trainer:
         self.lr = self.schedule(self.iteration)
         self.optimizer.set_lr(self.lr)
         self._backward(batch)
+        self._check_gradients(batch["names"])
         distributed.average_gradients(self.model)
         self.precision.step(self.optimizer)
         # None, not zeros: a parameter that the next step does not use must not be decayed either
         self.optimizer.clear_grad(set_to_zero=False)
-        self._last_names = batch["names"]
         self.batch_cost = time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,21 +162,37 @@ class Trainer:
         total = paddle.add_n(list(terms.values()))
         values = distributed.mean(paddle.stack([total, *terms.values()]).tolist())
         self.losses = dict(zip(["loss", *terms], values, strict=True))
-        if not math.isfinite(values[0]):
-            self._report_not_finite(float(total), names)
+        self._stop_unless(math.isfinite(values[0]), f"the loss is {float(total)}", math.isfinite(float(total)), names)
         return total
 
-    def _report_not_finite(self, own: float, names: list[str]) -> None:
-        """End the training on all ranks: each sees the same mean, so each comes here."""
-        seen = distributed.gather((own, names, self._last_names))
-        value, names, before = next(entry for entry in seen if not math.isfinite(entry[0]))
+    def _check_gradients(self, names: list[str]) -> None:
+        """Stop before a gradient that is not finite reaches the weights, and so a checkpoint.
+
+        The loss does not tell: Paddle's ReLU turns NaN into 0 on a CPU, so NaN pixels can leave it finite.
+        """
+        if self.precision.skips_overflow:
+            return  # there it is an everyday event, and the step is left out
+        sums = [p.grad.sum(dtype="float32") for p in self.model.parameters() if p.grad is not None]
+        mine = bool(paddle.isfinite(paddle.stack(sums)).all())
+        everywhere = distributed.mean([float(mine)]) == [1.0]
+        self._stop_unless(everywhere, "the gradients are not finite", mine, names)
+
+    def _stop_unless(self, everywhere: bool, seen: str, here: bool, names: list[str]) -> None:
+        """End the training on all ranks, naming the images of one that is to blame, unless all is well ``everywhere``.
+
+        Args:
+            everywhere: the same on all ranks, so that none waits for one that has stopped.
+            seen, here: what is wrong on this rank, and whether all is well on it.
+        """
+        if everywhere:
+            return
+        seen, names = next((seen, names) for here, seen, names in distributed.gather((here, seen, names)) if not here)
         raise RssegError(
             f"iteration {self.iteration}",
-            f"the loss is {value} for the images {', '.join(names)}"
-            + (f" (the step before saw {', '.join(before)})" if before else ""),
-            "a finite loss",
-            "look at these images and labels ('rsseg doctor CONFIG' reads them all), "
-            "or lower --learning_rate; no weights of this step were saved",
+            f"{seen} for the images {', '.join(names)}",
+            "finite numbers",
+            "look at these images and labels ('rsseg doctor CONFIG' reads them all), or lower --learning_rate; "
+            "nothing of this iteration was saved",
         )
 
 
@@ -185,7 +200,8 @@ class _buffers_kept:
     """Put running statistics back at the end of the block: a pass that is run twice must count once."""
 
     def __init__(self, model: nn.Layer):
-        self.buffers = model.buffers()
+        # Paddle counts batch norm's statistics among the parameters: those that do not learn
+        self.buffers = [tensor for tensor in model.state_dict().values() if tensor.stop_gradient]
 
     def __enter__(self) -> None:
         self.before = [buffer.clone() for buffer in self.buffers]

@@ -35,6 +35,11 @@ class Precision:
         # bf16 has the range of fp32, so only fp16 needs its loss scaled
         self._scaler = paddle.amp.GradScaler(init_loss_scaling=1024) if self.enabled and name == "fp16" else None
 
+    @property
+    def skips_overflow(self) -> bool:
+        """Whether :meth:`step` leaves out an update whose gradients are not finite."""
+        return self._scaler is not None
+
     def __str__(self) -> str:
         return f"{self.dtype} {self.level}" if self.enabled else "float32"
 

@@ -1,0 +1,210 @@
+"""The loop itself, on networks of a few hundred weights."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from paddle_rsseg.config import schema
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.losses import build_loss
+from paddle_rsseg.training.loop import Hook, Trainer
+from paddle_rsseg.training.precision import Precision
+
+
+class Net(nn.Layer):
+    """Two outputs, dropout, and a parameter that is never used."""
+
+    def __init__(self, norm=None):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2D(3, 8, 3, padding=1), norm or nn.GroupNorm(2, 8), nn.ReLU())
+        self.dropout = nn.Dropout(0.3)
+        self.main, self.auxiliary, self.unused = nn.Conv2D(8, 4, 1), nn.Conv2D(8, 4, 1), nn.Conv2D(8, 4, 1)
+
+    def forward(self, image):
+        x = self.body(image)
+        return [self.main(self.dropout(x)), self.auxiliary(x)]
+
+
+def batches(size=6, bad=None):
+    rng = np.random.default_rng(0)
+    k = 0
+    while True:
+        k += 1
+        image = rng.normal(size=(size, 3, 8, 8)).astype("float32")
+        label = rng.integers(0, 4, (size, 8, 8))
+        label[0, :5] = 255  # parts of the batch have different numbers of valid pixels
+        if k == bad:
+            image[2] = np.nan
+        yield {
+            "image": paddle.to_tensor(image), "label": paddle.to_tensor(label),
+            "names": [f"step{k}/image{i}.png" for i in range(size)],
+        }  # fmt: skip
+
+
+def make(iters=4, net=None, optimizer=None, clip=None, **arguments):
+    paddle.seed(3)
+    model = net or Net()
+    loss = build_loss({"types": [{"type": "AnnealingSoftmaxFocalLoss", "T_max": 3}], "coef": [1, 0.4]})
+    optimizer = optimizer or paddle.optimizer.Momentum(
+        0.1, parameters=model.parameters(), weight_decay=0.1, grad_clip=clip
+    )
+    arguments = {"batches": batches(), "schedule": lambda k: 0.1 / k, "seed": 5, **arguments}
+    return Trainer(
+        model=model, loss=loss, optimizer=optimizer, precision=Precision("fp32", "O1", "cpu"), iters=iters, **arguments
+    )
+
+
+def weights(trainer):
+    return {name: value.numpy() for name, value in trainer.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_accumulation_equals_the_whole_batch(parts):
+    """Loss, annealing and gradients; without dropout, whose masks belong to the parts, and without batch norm."""
+    whole, cut = (make(accumulate=n) for n in (1, parts))
+    for trainer in (whole, cut):
+        trainer.model.dropout.p = 0.0
+        trainer.train()
+    assert cut.losses == pytest.approx(whole.losses, rel=1e-5)
+    for name, value in weights(whole).items():
+        np.testing.assert_allclose(weights(cut)[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    for name, value in whole.loss.state_dict().items():  # one step of the annealing an update, however many parts
+        np.testing.assert_array_equal(cut.loss.state_dict()[name].numpy(), value.numpy())
+
+
+def test_accumulation_counts_running_statistics_once():
+    trainer = make(iters=1, net=Net(nn.BatchNorm2D(8)), accumulate=2)
+    before = trainer.model.body[1]._mean.numpy()
+    half = next(batches())["image"]
+    # by hand: the running mean after the two halves, each once
+    convolution, expected = trainer.model.body[0], before
+    for part in (half[:3], half[3:]):
+        expected = 0.9 * expected + 0.1 * convolution(part).numpy().mean((0, 2, 3))
+    trainer.train()
+    np.testing.assert_allclose(trainer.model.body[1]._mean.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_is_paddles_own_step():
+    trainer = make(clip=nn.ClipGradByGlobalNorm(0.01))
+    trainer.train()
+    other = make(clip=nn.ClipGradByGlobalNorm(0.01))
+    source = batches()
+    from paddle_rsseg.training.build import seed_all
+
+    for k in range(1, 5):
+        batch = next(source)
+        other.optimizer.set_lr(0.1 / k)
+        seed_all(5, k, 0, 0)
+        paddle.add_n(list(other.loss(other.model(batch["image"]), batch["label"]).values())).backward()
+        other.optimizer.step()
+        other.optimizer.clear_grad(set_to_zero=False)
+    for name, value in weights(trainer).items():
+        np.testing.assert_array_equal(weights(other)[name], value, err_msg=name)
+
+
+def test_what_a_step_does_not_use_stays_as_it_is():
+    trainer = make()
+    before = weights(trainer)
+    trainer.train()
+    after = weights(trainer)
+    assert np.array_equal(before["unused.weight"], after["unused.weight"])  # no weight decay either
+    assert not np.array_equal(before["main.weight"], after["main.weight"])
+
+
+def test_dropout_depends_on_the_iteration_alone():
+    whole = make(iters=4)
+    whole.train()
+    first = make(iters=2)
+    first.train()
+    paddle.seed(12345)  # what another process would have drawn meanwhile
+    first.iters = 4
+    first.train()
+    for name, value in weights(whole).items():
+        np.testing.assert_array_equal(weights(first)[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("where", ["pixels", "loss"])
+def test_what_is_not_finite_stops_with_the_images_and_changes_nothing(where):
+    trainer = make(batches=batches(bad=3 if where == "pixels" else None))
+    seen = "the gradients are not finite"  # Paddle's ReLU has made 0 of NaN, so the loss is none the wiser
+    if where == "loss":
+        seen = "the loss is nan"
+        compute = trainer.loss.forward
+        trainer.loss.forward = lambda outputs, label: {
+            name: value * (float("nan") if trainer.iteration == 3 else 1) for name, value in compute(outputs, label).items()
+        }
+
+    class Watch(Hook):
+        def after_step(self, trainer):
+            self.weights, self.last = weights(trainer), trainer.iteration
+
+    watch = Watch()
+    trainer.hooks = [watch]
+    with pytest.raises(RssegError, match=rf"iteration 3: {seen} for the images step3/image0\.png.*doctor"):
+        trainer.train()
+    assert watch.last == 2
+    for name, value in weights(trainer).items():
+        np.testing.assert_array_equal(watch.weights[name], value, err_msg=name)
+
+
+def test_hooks_are_called_around_every_step_and_at_the_end_even_of_a_failure():
+    calls = []
+
+    class Record(Hook):
+        def __getattribute__(self, name):
+            if name in ("before_train", "before_step", "after_step", "after_train"):
+                return lambda trainer: calls.append((name, trainer.iteration))
+            return super().__getattribute__(name)
+
+    class Stop(Hook):
+        def after_step(self, trainer):
+            if trainer.iteration == 2:
+                trainer.stop_reason = "enough"
+
+    make(hooks=[Record(), Stop()]).train()
+    assert calls == [
+        ("before_train", 0), ("before_step", 1), ("after_step", 1), ("before_step", 2), ("after_step", 2), ("after_train", 2),
+    ]  # fmt: skip
+    calls.clear()
+    with pytest.raises(RssegError):
+        make(hooks=[Record()], batches=batches(bad=1)).train()
+    assert calls == [("before_train", 0), ("before_step", 1), ("after_train", 1)]
+
+
+@pytest.mark.parametrize(("name", "level"), [("fp16", "O1"), ("fp16", "O2"), ("bf16", "O1"), ("bf16", "O2")])
+def test_mixed_precision_on_a_cpu_is_fp32_and_says_so(name, level):
+    plain, mixed = make(), make()
+    mixed.precision = Precision(name, level, "cpu")
+    mixed.precision.decorate(mixed.model, mixed.optimizer)
+    assert "no effect on a CPU" in mixed.precision.note
+    assert plain.precision.note == ""
+    plain.train()
+    mixed.train()
+    for key, value in weights(plain).items():
+        np.testing.assert_array_equal(weights(mixed)[key], value, err_msg=key)
+
+
+def test_settings_become_optimiser_and_clip():
+    from paddle_rsseg.training.build import build_clip, build_optimizer
+
+    assert isinstance(build_clip(schema.GradClip()), nn.ClipGradByGlobalNorm)
+    assert isinstance(build_clip(schema.GradClip(type="per_tensor")), nn.ClipGradByNorm)
+    assert build_clip(schema.GradClip(type="none")) is None
+
+    class Settings:
+        grad_clip = schema.GradClip(value=2.0)
+        lr_scheduler = schema.Constant(type="Constant", learning_rate=0.5)
+
+    net = Net()
+    net.main.weight.stop_gradient = True
+    for chosen in (
+        schema.SGD(type="SGD"), schema.Momentum(type="Momentum", weight_decay=0.1, use_nesterov=True),
+        schema.Adam(type="Adam", weight_decay=0.1), schema.AdamW(type="AdamW"),
+    ):  # fmt: skip
+        Settings.optimizer = chosen
+        built = build_optimizer(Settings, net)
+        assert type(built).__name__ == chosen.type
+        assert built.get_lr() == 0.5
+        assert built._grad_clip.clip_norm == 2.0
+        assert net.main.weight.name not in {p.name for p in built._parameter_list}
