@@ -95,4 +95,4 @@ def test_the_dubai_recipe_holds_out_whole_tiles():
 
 def test_the_ten_band_recipe():
     spec = inference_spec(load_config(ROOT / "configs/farseg/farseg_r18_landsat10.yml"))
-    assert (spec.in_channels, spec.bands, spec.scale) == (10, tuple(range(1, 11)), 65535)
+    assert (spec.in_channels, spec.bands, spec.scale) == (10, tuple(range(1, 11)), 10000)
