@@ -86,10 +86,9 @@ def run(args: argparse.Namespace) -> int | None:
 
 def _how(info: dict) -> str:
     """The protocol in a few words."""
-    keys = [key for key in ("protocol", "window", "stride", "average", "padding", "backend") if key in info]
-    return ", ".join(
-        f"{key} {'×'.join(map(str, info[key])) if isinstance(info[key], list) else info[key]}" for key in keys
-    )
+    names = ("protocol", "window (w × h)", "stride (w × h)", "average", "padding", "backend")
+    found = {name.removesuffix(" (w × h)"): info[name] for name in names if name in info}
+    return ", ".join(f"{key} {'×'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in found.items())
 
 
 def window_changes(args: argparse.Namespace, settings: object) -> dict:

@@ -210,9 +210,11 @@ def _info(
 ) -> dict[str, Any]:
     info: dict[str, Any] = {"protocol": protocol, "images": images}
     if protocol == "slide" and spec.resize is None:
-        info |= {"window": list(spec.window), "stride": list(spec.stride), "average": spec.average, "blend": spec.blend}
+        # width first, as on the command line
+        info |= {"window (w × h)": list(spec.window[::-1]), "stride (w × h)": list(spec.stride[::-1])}
+        info |= {"average": spec.average, "window weights": spec.blend}
         info["padding"] = "full window" if spec.pad == "window" else f"multiple of {spec.pad_to}"
     if spec.resize is not None:
-        info["resized to"] = list(spec.resize)
+        info["resized to (w × h)"] = list(spec.resize[::-1])
     info["backend"] = getattr(ready.backend, "name", type(ready.backend).__name__)
     return info | {"batch size": batch_size, "processes": ranks, "weights": ready.source}

@@ -1,0 +1,95 @@
+"""``val`` from the command line: protocols, flags, results on disk, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from paddle_rsseg.cli.main import main
+from paddle_rsseg.models import create_model
+from paddle_rsseg.weights import save_weights
+
+NORMALIZE = {"type": "Normalize", "mean": [0.5], "std": [0.5]}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with two images, a configuration, and weights that are not trained."""
+    root = tmp_path_factory.mktemp("val")
+    rng = np.random.default_rng(0)
+    lines = []
+    for i, (height, width) in enumerate([(100, 130), (40, 50)]):
+        cv2.imwrite(str(root / f"{i}.jpg"), rng.integers(0, 256, (height, width, 3), np.uint8))
+        cv2.imwrite(str(root / f"{i}.png"), rng.choice(np.array([0, 1, 2, 255], np.uint8), (height, width)))
+        lines.append(f"{i}.jpg {i}.png")
+    (root / "val.txt").write_text("\n".join(lines))
+    data = {
+        "type": "Dataset", "dataset_root": str(root), "num_classes": 3,
+        "train_path": str(root / "val.txt"), "val_path": str(root / "val.txt"), "transforms": [NORMALIZE],
+    }  # fmt: skip
+    config = {
+        "iters": 1,
+        "train_dataset": {**data, "mode": "train"},
+        "val_dataset": {**data, "mode": "val"},
+        "model": {"type": "FarSeg", "backbone": "ResNet18"},
+        "optimizer": {"type": "SGD"},
+        "lr_scheduler": {"type": "Constant", "learning_rate": 0.1},
+        "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]},
+    }
+    (root / "config.yml").write_text(yaml.safe_dump(config))
+    paddle.seed(0)
+    network = create_model({"type": "FarSeg", "backbone": "ResNet18", "num_classes": 3, "in_channels": 3})
+    network.eval()
+    with paddle.no_grad():  # no class wins everywhere
+        logits = network(paddle.to_tensor(rng.uniform(-1, 1, (1, 3, 96, 128)).astype(np.float32)))[0]
+        network.cls_pred_conv.bias.set_value(network.cls_pred_conv.bias - logits.mean([0, 2, 3]))
+    save_weights(root / "model.safetensors", network.state_dict())
+    return root
+
+
+def val(place: Path, *flags: str, out: str = "score") -> dict:
+    command = ["val", "--config", str(place / "config.yml"), "--model_path", str(place / "model.safetensors")]
+    assert main([*command, "--save_dir", str(place / out), "--backend", "dynamic", *flags]) == 0
+    return json.loads((place / out / "metrics.json").read_text())
+
+
+def test_whole_images_and_both_sliding_protocols(place, capsys):
+    whole = val(place)
+    assert whole["info"]["protocol"] == "patch"
+    farseg = val(place, "--is_slide", "--crop_size", "96", "64", "--stride", "64", "32", "--batch_size", "2")
+    info = farseg["info"]
+    assert info["window (w × h)"] == [96, 64]  # PaddleSeg's order
+    assert info["stride (w × h)"] == [64, 32]
+    assert (info["average"], info["padding"], info["batch size"]) == ("probs", "multiple of 32", 2)
+    port = val(place, "--is_slide", "--crop_size", "96", "64", "--average", "logits", "--pad", "window")
+    assert (port["info"]["average"], port["info"]["padding"]) == ("logits", "full window")
+    assert port["info"]["stride (w × h)"] == [54, 36]
+    assert whole["pixels"] == farseg["pixels"] == port["pixels"]
+    assert len({tuple(c["predicted"] for c in found["classes"]) for found in (whole, farseg, port)}) == 3
+    assert {p.name for p in (place / "score").iterdir()} == {"metrics.json", "confusion.csv", "report.html"}
+    assert "mIoU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--stride", "8", "8"], "--stride: without --is_slide"),
+        (["--is_slide", "--crop_size", "0", "64"], "--crop_size: 0 64"),
+        (["--is_slide", "--crop_size", "32", "32", "--stride", "40", "8"], "larger than the window"),
+        (["--model_path", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
+        (["--device", "gpu"], "use --device cpu"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(place, capsys, flags, message):
+    command = ["val", "--config", str(place / "config.yml"), "--model_path", str(place / "model.safetensors")]
+    assert main([*command, "--save_dir", str(place / "bad"), "--backend", "dynamic", *flags]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not (place / "bad").exists()
