@@ -149,7 +149,7 @@ def _labels(split: str, dataset: Any, probes: list[Probe]) -> Iterator[Finding]:
         ),
         (
             "label colours", "warning", "colours of no class; these pixels are ignored",
-            "add them to label_colors or ignore_colors; many of them mean a mask saved as JPEG or resized smoothly", True,
+            "add them to label_colors or ignore_colors; many mean a mask saved as JPEG or resized smoothly", True,
         ),
     ):  # fmt: skip
         where = []
@@ -243,7 +243,8 @@ def _between(train: list[Probe], val: list[Probe]) -> Iterator[Finding]:
     known = _by_digest(train)
     same = [(p, known[p.digest][0]) for p in val if p.digest in known]
     yield from _case(
-        "train in val", "error", "both", "validation images that are training images", "take them out of one of the two",
+        "train in val", "error", "both", "validation images that are training images",
+        "take them out of one of the two",
         (f"{p.image} = {q.image}" for p, q in same),
     )  # fmt: skip
     seen = {p.image for p, _ in same}

@@ -1,6 +1,6 @@
 """The one reader: PNG, JPEG, TIFF, GeoTIFF, COG, VRT, …, any bands and number type, whole or by window.
 
-GDAL (rasterio) does the decoding. What this adds: one array layout (H×W×C), one notion of a valid pixel, errors
+GDAL (rasterio) does the decoding, but for plain JPEG pictures. What this adds: one array layout (H×W×C), one notion of a valid pixel, errors
 that name the file, and handles that survive pickling and ``fork``.
 """
 
@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import rasterio
 import rasterio.errors
@@ -33,6 +34,7 @@ SEQUENTIAL = {"PNG", "JPEG", "BMP", "GIF", "WEBP"}
 #: a sequential file that is read by windows is kept decoded up to this size (bytes)
 KEEP_BYTES = 64 << 20
 PNG_END = b"IEND\xae\x42\x60\x82"
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -227,10 +229,34 @@ class Raster:
     def _decode(self, window: Window | None, bands: tuple[int, ...]) -> np.ndarray:
         facts = self._facts
         window = window or Window(0, facts.height, 0, facts.width)
+        if self._plain_jpeg:
+            image = self._decode_jpeg()[window.slices]
+            return image if bands == tuple(range(1, facts.count + 1)) else image[..., [b - 1 for b in bands]]
         out = np.empty((window.height, window.width, len(bands)), facts.dtype)
         # GDAL fills the pixel-interleaved array through this view, so nothing is transposed afterwards
         self._guarded(lambda file: file.read(bands, window=_rasterio_window(window), out=out.transpose(2, 0, 1)))
         return out
+
+    @property
+    def _plain_jpeg(self) -> bool:
+        """GDAL's JPEG colours differ from everybody else's by up to 20 of 255 next to edges (it smooths chroma in
+        another way), so pictures that fit into memory are decoded by OpenCV, like those that networks learnt from."""
+        f = self._facts
+        size = f.height * f.width * f.count
+        return (
+            f.driver == "JPEG" and f.dtype == np.uint8 and f.count in (1, 3) and size <= KEEP_BYTES and not self._remote
+        )
+
+    def _decode_jpeg(self) -> np.ndarray:
+        data = Path(self.path).read_bytes()
+        # OpenCV makes a grey half of a truncated file; within the picture, both codes occur as markers only
+        if data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
+            raise self._unreadable("the file ends before the image does")
+        kind = cv2.IMREAD_GRAYSCALE if self._facts.count == 1 else cv2.IMREAD_COLOR
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None or image.shape[:2] != (self._facts.height, self._facts.width):
+            raise self._unreadable("damaged JPEG")
+        return image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def _mask(self, window: Window | None) -> np.ndarray:
         rect = None if window is None else _rasterio_window(window)

@@ -64,6 +64,18 @@ def test_pictures_are_rgb(tmp_path, suffix):
     assert np.array_equal(raster.read(window, [3, 1]), whole[window.slices][..., [2, 0]])
 
 
+@pytest.mark.parametrize("flag", [cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE])
+def test_jpeg_colours_are_those_of_other_readers(tmp_path, flag):
+    array = np.random.default_rng(1).integers(0, 256, (50, 61, 3), dtype=np.uint8)
+    path = str(tmp_path / "a.jpg")
+    cv2.imwrite(path, array if flag == cv2.IMREAD_COLOR else array[..., 0])
+    expected = np.atleast_3d(cv2.imread(path, flag))[..., ::-1]
+    raster = Raster(path)
+    assert raster.count == expected.shape[2]
+    assert np.array_equal(raster.read(), expected)
+    assert np.array_equal(raster.read(Window(3, 30, 5, 60), [1]), expected[3:30, 5:60, :1])
+
+
 def test_sixteen_bit_png_and_grey(tmp_path):
     array = np.random.default_rng(1).integers(0, 65536, (20, 30), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "a.png"), array)
