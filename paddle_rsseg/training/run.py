@@ -135,6 +135,13 @@ class Parts:
 
         dataset = build_dataset(settings, "train")
         model = build_model(settings, load, say)
+        if dataset.in_channels != model.in_channels:
+            raise RssegError(
+                settings.place("train_dataset"),
+                f"images of {dataset.in_channels} bands for a model of {model.in_channels}",
+                "the same number",
+                "choose bands: [...] in both data sets, or set model.in_channels",
+            )
         loss = build_loss(settings.loss, ignore_index=dataset.ignore_index)
         precision = Precision(settings.precision, settings.amp_level, device)
         if precision.note:
