@@ -28,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the YAML")
 
+    parser.add_argument(
+        "--bands",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="bands of the images that the model sees, counted from 1, in its order",
+    )
+
     how = parser.add_argument_group("windows; what is not given comes with the model")
     how.add_argument("--crop_size", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"), help="of a window, in pixels")
     how.add_argument("--stride", nargs=2, type=int, metavar=("X", "Y"), help="step of the window (default: 4/7 of it)")
@@ -72,6 +80,7 @@ def run(args: argparse.Namespace) -> int | None:
         window=tuple(args.crop_size[::-1]) if args.crop_size else None,
         stride=tuple(stride[::-1]) if stride else None,
         average=args.average, pad=args.pad, blend=args.window_weights,
+        bands=tuple(args.bands) if args.bands else None,
     )  # fmt: skip
     spec = predictor.spec
     window = f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"

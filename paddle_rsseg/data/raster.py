@@ -432,8 +432,8 @@ class ArrayRaster:
 
 def open_raster(source: str | os.PathLike[str] | np.ndarray | Raster | ArrayRaster) -> Raster | ArrayRaster:
     """A raster from a path or an array; a raster is handed back as it is."""
-    if isinstance(source, (Raster, ArrayRaster)):
-        return source
+    if hasattr(source, "read_valid"):  # one of these two, or a view of one
+        return source  # type: ignore[return-value]
     return ArrayRaster(source) if isinstance(source, np.ndarray) else Raster(source)
 
 

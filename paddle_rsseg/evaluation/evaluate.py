@@ -13,7 +13,7 @@ import numpy as np
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.evaluation.confusion import confusion_matrix
-from paddle_rsseg.evaluation.gallery import Example, Gallery, Sampled
+from paddle_rsseg.evaluation.gallery import Example, Gallery, Sampled, name_of
 from paddle_rsseg.evaluation.metrics import scores
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.load import open_model
@@ -25,10 +25,10 @@ Protocol = Literal["patch", "slide"]
 
 @dataclass
 class ImageResult:
-    """One image's share: its place in the data set, its path, and its K×K int64 confusion matrix."""
+    """One image's share: its place in the data set, its name, and its K×K int64 confusion matrix."""
 
     index: int
-    path: str
+    name: str
     matrix: np.ndarray
 
     @property
@@ -181,7 +181,7 @@ def _score(
     if band.y1 != truth.height:
         seen = f"{truth.height}×{truth.width} pixels, but its image {image_path} has {band.y1} rows"
         raise RssegError(label_path, seen, "image and label of one size")
-    return ImageResult(index, str(image_path), matrix), sampled
+    return ImageResult(index, name_of(dataset, index), matrix), sampled
 
 
 def _rank() -> tuple[int, int]:

@@ -17,12 +17,18 @@ WRONG = np.array([230, 40, 40], np.uint8)
 
 @dataclass
 class Example:
-    """An image of the report: name, its mIoU, number of classes, and four pictures of one size as PNG or JPEG bytes."""
+    """An image of the report: its place in the data set, mIoU, number of classes, and four pictures as PNG or JPEG."""
 
+    index: int
     name: str
     miou: float
     classes: int
     panels: dict[str, bytes]
+
+
+def name_of(dataset: Any, index: int) -> str:
+    """What a sample is called: its path, and the window where it is a part of a file."""
+    return str(dataset.item(index).name if hasattr(dataset, "item") else dataset.paths(index)[0])
 
 
 class Sampled:
@@ -60,8 +66,7 @@ class Gallery:
         """Look at an image; its pictures are made only if it is among the best or worst so far."""
         if sampled is None or np.isnan(miou):
             return
-        image_path, _ = dataset.paths(index)
-        example = Example(str(image_path), miou, int((matrix.sum(1) > 0).sum()), {})
+        example = Example(index, name_of(dataset, index), miou, int((matrix.sum(1) > 0).sum()), {})
         best, worst = self._merge([*self.best, example], [*self.worst, example])
         if example in best or example in worst:
             with dataset.image(index) as raster:
@@ -71,18 +76,18 @@ class Gallery:
     def ranked(self) -> tuple[list[Example], list[Example]]:
         """(best first, worst first); an image is in one of them only."""
         best, worst = self._merge(self.best, self.worst)
-        names = {example.name for example in worst}
-        everything = {example.name: example for example in [*best, *worst]}
+        taken = {example.index for example in worst}
+        everything = {example.index: example for example in [*best, *worst]}
         if len(everything) < 2 * self.count:  # few images: split them at the middle
             order = sorted(everything.values(), key=_goodness)
             half = len(order) // 2
             return order[half:][::-1], order[:half]
-        return [example for example in best if example.name not in names], worst
+        return [example for example in best if example.index not in taken], worst
 
     def _merge(self, best: list[Example], worst: list[Example]) -> tuple[list[Example], list[Example]]:
         return (
             sorted(best, key=_goodness, reverse=True)[: self.count],
-            sorted(worst, key=lambda e: (e.miou, -e.classes, e.name))[: self.count],
+            sorted(worst, key=lambda e: (e.miou, -e.classes, e.index))[: self.count],
         )
 
     def _panels(self, raster: Any, sampled: Sampled) -> dict[str, bytes]:
@@ -101,8 +106,8 @@ class Gallery:
         }
 
 
-def _goodness(example: Example) -> tuple[float, int, str]:
-    return example.miou, example.classes, example.name
+def _goodness(example: Example) -> tuple[float, int, int]:
+    return example.miou, example.classes, example.index
 
 
 def _encode(picture: np.ndarray, suffix: str) -> bytes:

@@ -85,7 +85,7 @@ def as_json(result: Evaluation) -> dict[str, Any]:
             | {"truth": scores["truth"][k], "predicted": scores["predicted"][k]}
             for k, name in enumerate(names)
         ],
-        "images": [{"path": i.path, "mIoU": _or_none(i.miou), "pixels": int(i.matrix.sum())} for i in result.images],
+        "images": [{"name": i.name, "mIoU": _or_none(i.miou), "pixels": int(i.matrix.sum())} for i in result.images],
         "seconds": round(result.seconds, 3),
         "info": result.info,
     }

@@ -186,7 +186,7 @@ def difference(
 
 
 def compile_backend(model: paddle.nn.Layer, spec: InferenceSpec, threads: int | None = None) -> PaddleInferenceBackend:
-    """The model as a static graph on all cores, checked against the dynamic graph at two sizes.
+    """The model as a static graph on Paddle's present device, checked against the dynamic graph at two sizes.
 
     The graph lies in a temporary directory that is removed when the result is garbage-collected.
 
@@ -197,7 +197,7 @@ def compile_backend(model: paddle.nn.Layer, spec: InferenceSpec, threads: int | 
     where, training, step = type(model).__name__, model.training, spec.pad_to
     try:
         save_static(model, directory, spec.in_channels)
-        compiled = PaddleInferenceBackend(directory, threads)
+        compiled = PaddleInferenceBackend(directory, threads, paddle.get_device())
         sizes = [(2 * step, 3 * step), (5 * step, 3 * step)]
         gap = difference(DynamicBackend(model), compiled, spec.in_channels, sizes)
         if not gap <= TOLERANCE:

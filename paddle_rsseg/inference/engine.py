@@ -196,7 +196,10 @@ class WindowPredictor:
         if self.spec.bands is None and raster.count != self.spec.in_channels and not grey:
             wanted = f"{self.spec.in_channels}, as the model was trained with"
             raise RssegError(
-                where, f"{raster.count} bands", wanted, "choose them with bands: [...] in the data set's settings"
+                where,
+                f"{raster.count} bands",
+                wanted,
+                "choose them with --bands, or bands: [...] in the data set's settings",
             )
         if self.spec.bands is not None and max(self.spec.bands) > raster.count:
             raise RssegError(

@@ -146,7 +146,7 @@ def test_two_processes_count_what_one_does(tmp_path):
             paddle.set_device("cpu")
             dist.init_parallel_env()
             result = evaluate(network, ArrayDataset(), SPEC, "slide", examples=2)
-            names = [image.path for image in result.images]
+            names = [image.name for image in result.images]
             np.savez({str(tmp_path)!r} + f"/{{dist.get_rank()}}.npz", matrix=result.matrix, names=names,
                      best=[e.name for e in result.best], worst=[e.name for e in result.worst])
             """

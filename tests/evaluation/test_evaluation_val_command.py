@@ -93,3 +93,12 @@ def test_bad_input_is_one_line_and_writes_nothing(place, capsys, flags, message)
     assert len(errors) == 1
     assert message in errors[0]
     assert not (place / "bad").exists()
+
+
+def test_windows_of_a_virtual_data_set_are_images_of_their_own(place):
+    opts = ["val_dataset.tile=[64,64]", "val_dataset.tile_stride=[64,64]"]
+    found = val(place, "--examples", "3", "--opts", *opts, out="tiles")
+    assert len({image["name"] for image in found["images"]}) == len(found["images"]) == 2 * 3 + 1
+    assert (place / "tiles" / "report.html").read_text().count("<figure>") == 4 * 6
+    # the last row and column of windows are pulled back: what they share with others counts once for each
+    assert found["pixels"] > val(place)["pixels"]
