@@ -1,7 +1,7 @@
 """The one reader: PNG, JPEG, TIFF, GeoTIFF, COG, VRT, …, any bands and number type, whole or by window.
 
-GDAL (rasterio) does the decoding, but for plain JPEG pictures. What this adds: one array layout (H×W×C), one notion of a valid pixel, errors
-that name the file, and handles that survive pickling and ``fork``.
+GDAL (rasterio) does the decoding, but for plain JPEG pictures. What this adds: one array layout (H×W×C), one notion
+of a valid pixel, errors that name the file, and handles that survive pickling and ``fork``.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class Raster:
 
     def _decode_jpeg(self) -> np.ndarray:
         data = Path(self.path).read_bytes()
-        # OpenCV makes a grey half of a truncated file; within the picture, both codes occur as markers only
+        # OpenCV 4 makes a grey half of a truncated file; within the picture, both codes occur as markers only
         if data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
             raise self._unreadable("the file ends before the image does")
         kind = cv2.IMREAD_GRAYSCALE if self._facts.count == 1 else cv2.IMREAD_COLOR

@@ -201,6 +201,20 @@ def test_padding_value_is_rounded_like_opencv():
         T.Padding([8, 14])(tagged(), np.random.default_rng(0))
 
 
+def test_crops_reach_every_place():
+    sample = {"image": tagged(6, 5, 1)["image"]}
+    corners = {int(T.RandomPaddingCrop([4, 4])(sample, np.random.default_rng(s))["image"][0, 0, 0]) for s in range(99)}
+    assert corners == {0, 1, 5, 6, 10, 11}
+
+
+def test_noise_stays_in_the_range_of_the_type():
+    for value in (0, 255):
+        sample = {"image": np.full((50, 50, 3), value, np.uint8)}
+        seen = T.RandomNoise(prob=1, max_sigma=30)(sample, np.random.default_rng(0))["image"].astype(int)
+        assert 0 < np.abs(seen - value).max() < 150
+        assert (seen == value).mean() > 0.4
+
+
 def test_balanced_crops_avoid_one_class():
     sample = tagged(40, 40)
     sample["label"] = np.zeros((40, 40), np.uint8)
