@@ -57,9 +57,10 @@ def airport(site: Site, rect: Rect) -> None:
         for u in np.arange(stand * 0.7, length - stand * 0.4, stand * 1.1):
             if rng.random() < 0.6:
                 things.plane(site, *place(u, taxi + 14 + span * 0.6), angle + np.pi / 2, span * 0.8)
-    for index in range(2 if length > 70 else 1):
-        u = 11 + 19 * index if index == 0 or length > 90 else length - 11
-        helipad(site, *place(u, depth - 11 if depth - taxi > 26 else front * 0.5 + 6), angle, occupied=index == 0 or rng.random() < 0.6)
+    # pads stand in the corners away from the terminal, beyond the taxiway where the apron is deep enough
+    pad_v = depth - 12 if depth - taxi > 30 else front + 10
+    for index in range(2):
+        helipad(site, *place(12 if index == 0 else length - 12, pad_v), angle, occupied=index == 0 or rng.random() < 0.6)
 
 
 def helipad(site: Site, x: float, y: float, angle: float, occupied: bool = True) -> None:
@@ -107,22 +108,36 @@ def sports(site: Site, rect: Rect) -> None:
 
 
 def courts_park(site: Site, rect: Rect) -> None:
-    """A row of tennis courts, a basketball court, a baseball diamond and a large pool."""
+    """A baseball diamond, tennis and basketball courts and a large pool, as many as there is room for."""
     rng = site.rng
     site.rectangle(*rect, Kind.GRASS, M.LAWN)
-    x, y = rect.x0 + 19, rect.y0 + 11
-    tennis_rows = 2 if rect.width > 90 else 1
-    for row in range(tennis_rows):
-        for column in range(max(1, min(3, int((rect.height * 0.5) // 18)))):
-            courts.tennis(site, x + 36 * row, y + 18 * column, 0.0)
-    courts.basketball(site, min(x + 36 * tennis_rows, rect.x1 - 17), rect.y0 + 12, 0.0)
-    reach = float(np.clip(min(rect.height * 0.62, rect.width * 0.55), 25, 75))
-    courts.baseball(site, rect.x1 - reach * 0.62, rect.y1 - reach * 0.6, np.pi * rng.integers(0, 2), reach)
-    things.pool(site, rect.x0 + 18, rect.y1 - 14, 0.0, 25, 12.5)
-    club = site.frame(rect.x0 + 18, rect.y1 - 31)
-    things.flat_roof(club, -11, -5, 11, 5, M.ROOF_GREY, 5)
-    for _ in range(int(rect.width / 8)):
-        things.tree(site, rng.uniform(rect.x0, rect.x1), rect.y1 - rng.uniform(0, 2), rng.uniform(1.6, 3.0))
+    long_x = rect.width >= rect.height
+    length, depth = (rect.width, rect.height) if long_x else (rect.height, rect.width)
+    angle = 0.0 if long_x else np.pi / 2
+
+    def place(u: float, v: float) -> tuple[float, float]:
+        return (rect.x0 + u, rect.y0 + v) if long_x else (rect.x1 - v, rect.y0 + u)
+
+    # The diamond's fan is as deep as the block or half as long; courts stand in a grid beside it.
+    reach = float(np.clip(min(depth * 0.68, (length - 42) * 1.0), 22, 75))
+    courts.baseball(site, *place(length - reach * 0.6, depth / 2), angle, reach)
+    beside = max(length - reach * 1.1, 36.0)
+    columns, rows = max(1, int(beside // 36)), max(3, int(depth // 20))
+    cells = [(column, row) for row in range(rows) for column in range(columns)]
+    pitch = depth / rows
+    for number, (column, row) in enumerate(cells):
+        at = place(18.0 + column * 36, (row + 0.5) * pitch)
+        what = number if number < 3 else int(rng.integers(5))
+        if what == 0:
+            courts.basketball(site, *at, angle)
+        elif what == 1:
+            things.pool(site, *at, angle, 25, 12.5 if pitch > 17 else 9)
+        elif what in (2, 3):
+            courts.tennis(site, *at, angle)
+        else:
+            things.flat_roof(site.frame(*at, angle), -11, -5, 11, 5, M.ROOF_GREY, 5)
+    for _ in range(int(length / 8)):
+        things.tree(site, *place(rng.uniform(0, length), depth - rng.uniform(0, 1)), rng.uniform(1.6, 2.6))
 
 
 def tanks(site: Site, rect: Rect) -> None:
@@ -205,8 +220,9 @@ def river(site: Site, rect: Rect, along_x: bool, bridges: list[float], wide: flo
         road = place(np.array([[u, -4.0], [u, depth + 4.0]]))
         deck = place(np.array([[u, depth * 0.02], [u, depth * 0.98]]))
         site.line(road, wide + 1, Kind.ROAD, M.ASPHALT, Layer.ROAD)
-        site.line(deck, wide + 2.4, Kind.BRIDGE, M.CONCRETE, Layer.BUILT, DECK)
-        site.line(deck, wide, Kind.BRIDGE, M.OLD_ASPHALT, Layer.BUILT, DECK)
+        for half, surface in ((wide / 2 + 1.2, M.CONCRETE), (wide / 2, M.OLD_ASPHALT)):
+            shift = np.array([half, 0.0] if along_x else [0.0, half])
+            site.area(np.concatenate([deck - shift, deck[::-1] + shift]), Kind.BRIDGE, surface, Layer.BUILT, DECK)
         for off in (-0.15, 0.15):
             site.line(deck + ((off, 0) if along_x else (0, off)), 0.2, Kind.BRIDGE, M.PAINT_WHITE, Layer.BUILT, DECK)
         heading = np.pi / 2 if along_x else 0.0

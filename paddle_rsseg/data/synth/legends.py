@@ -8,6 +8,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from paddle_rsseg.data.datasets.dubai import DubaiDataset
+from paddle_rsseg.data.prepare import isaid_legend
 from paddle_rsseg.errors import RssegError, did_you_mean
 
 IGNORE = 255
@@ -74,43 +76,26 @@ class Legend:
         return table[label]
 
 
-# iSAID, in the id order that everybody uses, with the colours of its development kit.
+# The kind of thing that each of iSAID's ids 1-15 is; everything else is its background.
 _ISAID = (
-    ("background", (0, 0, 0), None),
-    ("Ship", (0, 0, 63), Kind.SHIP),
-    ("ST", (0, 63, 63), Kind.TANK),
-    ("BD", (0, 63, 0), Kind.BASEBALL),
-    ("TC", (0, 63, 127), Kind.TENNIS),
-    ("BC", (0, 63, 191), Kind.BASKETBALL),
-    ("GTF", (0, 63, 255), Kind.TRACK),
-    ("Bridge", (0, 127, 63), Kind.BRIDGE),
-    ("LV", (0, 127, 127), Kind.LARGE_VEHICLE),
-    ("SV", (0, 0, 127), Kind.SMALL_VEHICLE),
-    ("HC", (0, 0, 191), Kind.HELICOPTER),
-    ("SP", (0, 0, 255), Kind.POOL),
-    ("RA", (0, 191, 127), Kind.ROUNDABOUT),
-    ("SBF", (0, 127, 191), Kind.SOCCER),
-    ("Plane", (0, 127, 255), Kind.PLANE),
-    ("Harbor", (0, 100, 155), Kind.HARBOUR),
-)
+    Kind.SHIP, Kind.TANK, Kind.BASEBALL, Kind.TENNIS, Kind.BASKETBALL, Kind.TRACK, Kind.BRIDGE, Kind.LARGE_VEHICLE,
+    Kind.SMALL_VEHICLE, Kind.HELICOPTER, Kind.POOL, Kind.ROUNDABOUT, Kind.SOCCER, Kind.PLANE, Kind.HARBOUR,
+)  # fmt: skip
 
 ISAID = Legend(
     "isaid",
-    tuple(name for name, _, _ in _ISAID),
-    tuple(colour for _, colour, _ in _ISAID),
-    {kind: next((i for i, row in enumerate(_ISAID) if row[2] is kind), 0) for kind in Kind},
+    isaid_legend.SHORT_CLASSES,
+    isaid_legend.KIT_PALETTE,
+    {kind: _ISAID.index(kind) + 1 if kind in _ISAID else 0 for kind in Kind},
 )
-
-#: the colours of the FarSeg release and its relatives: storage tank and roundabout change places
-ISAID_REF_PALETTE = tuple(ISAID.palette[{2: 12, 12: 2}.get(i, i)] for i in range(16))
 
 _BUILDING, _LAND, _ROAD, _VEGETATION, _WATER = range(5)
 
 # The five classes and mask colours of the Dubai set. A vehicle counts as what it stands on.
 LANDCOVER = Legend(
     "landcover",
-    ("building", "land", "road", "vegetation", "water"),
-    ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41)),
+    DubaiDataset.CLASSES,
+    DubaiDataset.PALETTE,
     {
         Kind.GROUND: _LAND,
         Kind.GRASS: _VEGETATION,
@@ -136,7 +121,7 @@ LANDCOVER = Legend(
         Kind.PLANE: _ROAD,
         Kind.HARBOUR: _ROAD,
     },
-    ignore_colour=(155, 155, 155),
+    ignore_colour=DubaiDataset.IGNORED[0],
 )
 
 LEGENDS = {legend.name: legend for legend in (ISAID, LANDCOVER)}

@@ -167,14 +167,14 @@ class Renderer:
         material = np.ascontiguousarray(canvas[..., 0])
         gain = canvas[..., 3].astype(np.float32) * np.float32(0.01)
         texture = np.ones_like(gain)
-        slow = None
+        slow = np.zeros_like(gain)
         for octave, metres in enumerate((0.6, 2.2, 8.0, 40.0)):
             field = noise(window, max(1, round(metres / gsd)), self._seeds[octave])
             texture += cv2.LUT(material, self._textures[octave]) * field
-            slow = field if octave >= 2 and slow is None else slow + field if slow is not None else None
+            if octave >= 1:
+                slow += field
         gain *= np.maximum(texture, 0.25)
-        assert slow is not None
-        mix = np.clip(0.5 + 0.42 * slow, 0, 1)  # which of a surface's two spectra
+        mix = np.clip(0.5 + 0.45 * slow, 0, 1)  # which of a surface's two spectra
         out = np.empty((window.height, window.width, self.bands), np.float32)
         for band in range(self.bands):
             first = cv2.LUT(material, self._spectra[0, band])
