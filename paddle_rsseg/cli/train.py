@@ -8,7 +8,9 @@ NEEDS_PADDLE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, metavar="YAML", help="configuration, of this project or of PaddleSeg")
+    parser.add_argument(
+        "--config", required=True, metavar="YAML", help="configuration, of this project or of PaddleSeg"
+    )
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override the YAML: --opts loss.types.0.gamma=3"
     )
@@ -18,8 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     values.add_argument("--batch_size", type=int, metavar="N", help="images of one step on each GPU or process")
     values.add_argument("--learning_rate", type=float, metavar="LR", help="base rate of the schedule")
     values.add_argument("--seed", type=int, metavar="N", help="of initial weights, order and augmentation")
-    values.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="fp16, bf16: mixed precision, on GPUs only")
-    values.add_argument("--amp_level", choices=("O1", "O2"), help="of mixed precision; O2 also stores half-size weights")
+    values.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), help="fp16, bf16: mixed precision, on GPUs only"
+    )
+    values.add_argument(
+        "--amp_level", choices=("O1", "O2"), help="of mixed precision; O2 also stores half-size weights"
+    )
     values.add_argument(
         "--early_stop_intervals", type=int, metavar="N", help="stop after N evaluations without a better mIoU"
     )
@@ -35,9 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--resume_model", metavar="DIR", help="go on from this iter_N directory; auto: from the latest of --save_dir"
     )
-    run.add_argument("--do_eval", action="store_true", help="score the validation set at each checkpoint, keep the best")
+    run.add_argument(
+        "--do_eval", action="store_true", help="score the validation set at each checkpoint, keep the best"
+    )
     run.add_argument("--use_vdl", action="store_true", help="curves and sample predictions for VisualDL")
-    run.add_argument("--log_iters", type=int, default=10, metavar="N", help="iterations between log lines (default: 10)")
+    run.add_argument(
+        "--log_iters", type=int, default=10, metavar="N", help="iterations between log lines (default: 10)"
+    )
     run.add_argument(
         "--num_workers", type=int, default=0, metavar="N",
         help="processes that read data (default: 0, none but this one); the result is the same",

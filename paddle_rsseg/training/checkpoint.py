@@ -1,9 +1,9 @@
 """Checkpoints: one directory each, complete or absent, whatever kills the process.
 
 ``iter_N/`` holds ``model.safetensors`` (with the description that makes it usable alone), ``optimizer.safetensors``,
-``loss.safetensors`` (the annealing step), ``state.json`` and ``config.yml``. ``best_model/`` holds the same files without
-the optimiser. A directory is written under a hidden name, flushed to disk and renamed, so a name that can be seen is
-whole; hidden ones that a killed run left behind are cleared by :func:`recover`.
+``loss.safetensors`` (the annealing step), ``state.json`` and ``config.yml``; ``best_model/`` the weights, their scores
+and the configuration. A directory is written under a hidden name, flushed to disk and renamed, so a name that can be
+seen is whole; hidden ones that a killed run left behind are cleared by :func:`recover`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def recover(save_dir: Path) -> None:
 
 def checkpoints(save_dir: Path) -> list[Path]:
     """The ``iter_N`` directories, by rising N."""
-    found = [(int(match[1]), path) for path in save_dir.glob("iter_*") if (match := re.fullmatch(r"iter_(\d+)", path.name))]
+    found = [
+        (int(match[1]), path) for path in save_dir.glob("iter_*") if (match := re.fullmatch(r"iter_(\d+)", path.name))
+    ]
     return [path for _, path in sorted(found)]
 
 
@@ -112,7 +114,9 @@ def choose_resume(resume: str | None, save_dir: Path) -> Path | None:
 # --- what is inside --------------------------------------------------------------------------------------------
 
 
-def save_model(folder: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, metadata: Mapping[str, Any]) -> None:
+def save_model(
+    folder: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, metadata: Mapping[str, Any]
+) -> None:
     """``model.safetensors``: all weights in fp32; where O2 keeps originals in the optimiser, those."""
     originals = optimizer.state_dict().get("master_weights", {})
     state = {name: originals.get(tensor.name, tensor) for name, tensor in model.state_dict().items()}

@@ -25,7 +25,9 @@ class Curves:
             from visualdl import LogWriter
         except ImportError as error:
             raise RssegError(
-                "--use_vdl", f"VisualDL cannot be imported ({error})", "the package visualdl",
+                "--use_vdl",
+                f"VisualDL cannot be imported ({error})",
+                "the package visualdl",
                 "pip install 'paddle-rsseg[vdl]', or leave --use_vdl out",
             ) from None
         self._writer = LogWriter(str(folder))
@@ -58,7 +60,9 @@ def sample_pictures(
             image = spec.normalize(raster.read(window, spec.bands), raster.valid(window, spec.nodata))
         label = dataset.label(index)
         prediction = forward(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))[0].argmax(0)
-        pictures.append(side_by_side(image, label and label.read(window), prediction, np.asarray(spec.palette, np.uint8)))
+        pictures.append(
+            side_by_side(image, label and label.read(window), prediction, np.asarray(spec.palette, np.uint8))
+        )
     return pictures
 
 

@@ -27,7 +27,10 @@ class Display:
     def open(self, done: int) -> None:
         if self._live and not self._console.quiet:
             self._progress = Progress(
-                SpinnerColumn(), TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"),
+                SpinnerColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                BarColumn(),
+                TextColumn("{task.description}"),
                 console=self._console,
             )
             self._progress.start()
@@ -43,8 +46,15 @@ class Display:
         self._console.print(text, markup=False)
 
     def step(
-        self, iteration: int, epoch: int, losses: dict[str, float], lr: float,
-        batch_cost: float, reader_cost: float, images: int, log: bool,
+        self,
+        iteration: int,
+        epoch: int,
+        losses: dict[str, float],
+        lr: float,
+        batch_cost: float,
+        reader_cost: float,
+        images: int,
+        log: bool,
     ) -> None:
         """Tell how far the training is.
 
@@ -58,13 +68,18 @@ class Display:
         speed = images / max(batch_cost, 1e-9)
         if self._progress:
             self._progress.update(
-                self._task, completed=iteration,
-                description=f"loss {losses['loss']:.4f} · lr {lr:.6f} · {speed:.1f} images/s · reader {reader_cost:.3f} s · ETA {eta}",
+                self._task,
+                completed=iteration,
+                description=f"loss {losses['loss']:.4f} · lr {lr:.6f} · {speed:.1f} images/s · "
+                f"reader {reader_cost:.3f} s · ETA {eta}",
             )
         elif log:
-            terms = "".join(f", {name}: {value:.4f}" for name, value in losses.items() if len(losses) > 2 or name == "loss")
+            terms = "".join(
+                f", {name}: {value:.4f}" for name, value in losses.items() if len(losses) > 2 or name == "loss"
+            )
             self.say(
-                f"{time.strftime('%Y-%m-%d %H:%M:%S')} [INFO]\t[TRAIN] epoch: {epoch}, iter: {iteration}/{self.total}{terms}, "
-                f"lr: {lr:.6f}, batch_cost: {batch_cost:.4f}, reader_cost: {reader_cost:.5f}, "
+                f"{time.strftime('%Y-%m-%d %H:%M:%S')} [INFO]\t[TRAIN] epoch: {epoch}, "
+                f"iter: {iteration}/{self.total}{terms}, lr: {lr:.6f}, "
+                f"batch_cost: {batch_cost:.4f}, reader_cost: {reader_cost:.5f}, "
                 f"ips: {speed:.4f} samples/sec | ETA {eta}"
             )

@@ -56,7 +56,7 @@ def barrier() -> None:
 
 
 def mean(values: Sequence[float]) -> list[float]:
-    """Each value averaged over the ranks (float64), the same on all of them; NaN or inf anywhere stays so everywhere."""
+    """Each value averaged over the ranks in float64, the same on all of them; NaN on one is NaN on all."""
     if world_size() == 1:
         return list(values)
     tensor = paddle.to_tensor(list(values), dtype="float64")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,7 +47,8 @@ class DryRun:
             f"multiply-adds  {self.multiply_adds / 1e9:.2f} G for one image of {height}×{width} pixels, forward",
             f"peak memory    {memory}",
             f"first loss     {self.loss:.4f}",
-            f"time           {self.step_seconds:.3f} s an iteration, {timedelta(seconds=round(self.total_seconds))} in all",
+            f"time           {self.step_seconds:.3f} s an iteration, "
+            f"{timedelta(seconds=round(self.total_seconds))} in all",
         ]
 
 
@@ -63,7 +65,8 @@ def dry_run(settings: Settings, options: RunOptions | None = None, say: Callable
     if options.do_eval:
         build_dataset(settings, "val")
     trainer = parts.trainer(settings, options.num_workers)
-    first = next(trainer.batches)
+    with closing(trainer.batches):
+        first = next(trainer.batches)
     height, width = np.shape(first["image"])[2:]
     trainer.batches = iter([first, first])
     trainer.iteration = 1
@@ -73,7 +76,13 @@ def dry_run(settings: Settings, options: RunOptions | None = None, say: Callable
     memory = _peak_memory(device)
     parameters, multiply_adds = cost.count(parts.model, height, width)
     return DryRun(
-        parameters, multiply_adds, (height, width), memory, trainer.batch_cost, trainer.batch_cost * settings.iters, loss
+        parameters,
+        multiply_adds,
+        (height, width),
+        memory,
+        trainer.batch_cost,
+        trainer.batch_cost * settings.iters,
+        loss,
     )
 
 

@@ -28,7 +28,9 @@ class Journal:
     def rewind(self, iteration: int) -> None:
         """Drop what was written after ``iteration``, and a line that a killed run left unfinished."""
         if self.path.exists():
-            whole = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            whole = [
+                line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+            ]
             kept = "".join(line for line in whole if json.loads(line)["iter"] <= iteration)
             write_atomically(self.path, kept.encode())
 
@@ -47,7 +49,12 @@ class MetricLogger(Hook):
     name = "metrics"
 
     def __init__(
-        self, display: Display, journal: Journal | None, curves: Curves | None, log_iters: int, images: int,
+        self,
+        display: Display,
+        journal: Journal | None,
+        curves: Curves | None,
+        log_iters: int,
+        images: int,
         images_per_epoch: int,
     ):
         self.display, self.journal, self.curves = display, journal, curves
@@ -80,7 +87,9 @@ class MetricLogger(Hook):
         if self.journal:
             self.journal.write(iter=k, lr=trainer.lr, **means)
         if self.curves:
-            self.curves.scalars("Train", k, {**means, "lr": trainer.lr, "batch_cost": batch_cost, "reader_cost": reader_cost})
+            self.curves.scalars(
+                "Train", k, {**means, "lr": trainer.lr, "batch_cost": batch_cost, "reader_cost": reader_cost}
+            )
         self.sums, self.count = {}, 0
         self._reset_clock()
 
@@ -113,8 +122,14 @@ class Evaluation(Hook):
     name = "evaluation"
 
     def __init__(
-        self, evaluator: Any, save_best: Callable[[Trainer, Mapping[str, Any]], None],
-        interval: int, patience: int | None, display: Display, journal: Journal | None, curves: Curves | None,
+        self,
+        evaluator: Any,
+        save_best: Callable[[Trainer, Mapping[str, Any]], None],
+        interval: int,
+        patience: int | None,
+        display: Display,
+        journal: Journal | None,
+        curves: Curves | None,
     ):
         self.evaluator, self.save_best = evaluator, save_best
         self.interval, self.patience = interval, patience
@@ -148,7 +163,8 @@ class Evaluation(Hook):
                 self.save_best(trainer, scores)
         numbers = {name: value for name, value in scores.items() if isinstance(value, float)}
         self.display.say(
-            f"[EVAL] iter: {k}, " + ", ".join(f"{name}: {value:.4f}" for name, value in numbers.items())
+            f"[EVAL] iter: {k}, "
+            + ", ".join(f"{name}: {value:.4f}" for name, value in numbers.items())
             + f" ({time.perf_counter() - start:.1f} s); best mIoU {self.best['mIoU']:.4f} at iter {self.best['iter']}"
         )
         if self.journal:
@@ -188,7 +204,13 @@ class Checkpointer(Hook):
     """
 
     def __init__(
-        self, save_dir: Path, interval: int, keep: int, metadata: Mapping[str, Any], config: str, facts: Mapping[str, Any]
+        self,
+        save_dir: Path,
+        interval: int,
+        keep: int,
+        metadata: Mapping[str, Any],
+        config: str,
+        facts: Mapping[str, Any],
     ):
         self.save_dir, self.interval, self.keep = save_dir, interval, keep
         self.metadata, self.config, self.facts = metadata, config, facts

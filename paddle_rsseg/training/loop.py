@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ class Trainer:
     Attributes:
         loss: ``(outputs, label) -> {name: weighted scalar}``.
         schedule: learning rate at an iteration counted from 1.
-        batches: endless; each holds the images of one update of this rank.
+        batches: endless iterator; each holds the images of one update of this rank.
         iters: number of updates of the whole training.
         accumulate: parts into which a batch is cut, to need less memory; the result is that of the whole batch.
         iteration: the update in progress, or the last one done; a resumed run starts with its checkpoint's.
@@ -66,7 +66,7 @@ class Trainer:
     optimizer: paddle.optimizer.Optimizer
     schedule: Schedule
     precision: Precision
-    batches: Iterator[Batch]
+    batches: Any
     iters: int
     seed: int = 0
     accumulate: int = 1
@@ -209,5 +209,3 @@ class _buffers_kept:
     def __exit__(self, *error: object) -> None:
         for buffer, value in zip(self.buffers, self.before, strict=True):
             paddle.assign(value, buffer)
-
-

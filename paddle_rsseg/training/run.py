@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import paddle
@@ -66,7 +67,8 @@ class TrainResult:
 
     Attributes:
         iteration: last finished iteration.
-        checkpoint: directory of the last checkpoint; ``best_checkpoint`` that of the best mIoU, None without evaluation.
+        checkpoint: directory of the last checkpoint.
+        best_checkpoint: that of the best mIoU, None without evaluation.
         metrics: scores of the last evaluation with its ``iter``; {} without.
         best_miou: None without evaluation.
         stopped: why it ended before the last iteration, "" if it did not.
@@ -82,6 +84,9 @@ class TrainResult:
 
 def train(settings: Settings | str | os.PathLike, **overrides: Any) -> TrainResult:
     """Train a network.
+
+    On a CPU the same settings and number of threads give the same weights, bit for bit, also when the run was killed
+    and resumed. On a GPU that takes ``FLAGS_cudnn_deterministic=1`` in the environment.
 
     Args:
         settings: from :func:`paddle_rsseg.config.load_config`, or the path of a YAML file.
@@ -114,7 +119,7 @@ def resolve(settings: Settings | str | os.PathLike, opts: list[str] | tuple[str,
         changes["lr_scheduler.learning_rate"] = rate
     assignments = [f"{key}={json.dumps(value)}" for key, value in changes.items()] + list(opts)  # JSON is YAML
     if not isinstance(settings, Settings):
-        return load_config(settings, assignments)
+        return load_config(Path(settings), assignments)
     return override(settings, assignments) if assignments else settings
 
 
@@ -150,12 +155,14 @@ class Parts:
         precision.decorate(model, optimizer)
         return cls(dataset, model, loss, optimizer, precision)
 
-    def trainer(self, settings: Settings, num_workers: int, folder: Path | None = None, hooks: Sequence[Hook] = ()) -> Trainer:
+    def trainer(
+        self, settings: Settings, num_workers: int, folder: Path | None = None, hooks: Sequence[Hook] = ()
+    ) -> Trainer:
         """The loop around them, its data at the right place; ``folder``: go on from this checkpoint."""
         from paddle_rsseg.data.loader import TrainSampler, make_train_loader
 
         trainer = Trainer(
-            model=self.model, loss=self.loss, optimizer=self.optimizer, precision=self.precision, batches=iter(()),
+            model=self.model, loss=self.loss, optimizer=self.optimizer, precision=self.precision, batches=None,
             schedule=build_schedule(settings.lr_scheduler, settings.iters), iters=settings.iters, seed=settings.seed,
             accumulate=settings.accumulate, hooks=hooks,
         )  # fmt: skip
@@ -203,11 +210,13 @@ def _train(settings: Settings, options: RunOptions, device: str) -> TrainResult:
     if folder:
         display.say(f"resumed from {folder} at iteration {trainer.iteration}")
         _compare(checkpoint.read_state(folder)["run"], facts, display.say)
+    sync = ", sync BN" if wants_sync_bn(settings) else ""
     display.say(
-        f"training {settings.model.type} on {len(parts.dataset)} images for {settings.iters} iterations of {images} images, "
-        f"{parts.precision} on {world} × {device}{', sync BN' if wants_sync_bn(settings) else ''}, into {save_dir}"
+        f"training {settings.model.type} on {len(parts.dataset)} images, {images} an iteration, for {settings.iters} "
+        f"iterations, {parts.precision} on {world} × {device}{sync}, into {save_dir}"
     )
-    trainer.train()
+    with closing(trainer.batches):  # its worker processes must not outlive the training
+        trainer.train()
 
     present = checkpoint.checkpoints(save_dir)
     result = TrainResult(trainer.iteration, present[-1] if present else None, stopped=trainer.stop_reason)
@@ -224,7 +233,7 @@ class Evaluator:
     def __init__(self, settings: Settings, parts: Parts, device: str):
         self.parts, self.device = parts, device
         self.dataset, self.spec = build_dataset(settings, "val"), inference_spec(settings)
-        self.protocol = "slide" if settings.test_config.is_slide else "patch"
+        self.protocol: Literal["slide", "patch"] = "slide" if settings.test_config.is_slide else "patch"
         self.batch_size = settings.test_config.window_batch
 
     def forward(self, batch: np.ndarray) -> np.ndarray:
@@ -248,7 +257,9 @@ def _prepare_directory(save_dir: Path, resume: str | None) -> Path | None:
     try:
         save_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RssegError(f"--save_dir {save_dir}", f"cannot be made ({error.strerror})", "a writable directory") from None
+        raise RssegError(
+            f"--save_dir {save_dir}", f"cannot be made ({error.strerror})", "a writable directory"
+        ) from None
     checkpoint.recover(save_dir)
     return checkpoint.choose_resume(resume, save_dir)
 
@@ -257,4 +268,4 @@ def _compare(before: Mapping[str, Any], now: Mapping[str, Any], say: Callable[[s
     """Say what makes a resumed run differ from an uninterrupted one."""
     for key, value in now.items():
         if before.get(key) != value:
-            say(f"note: {key} was {before.get(key)}, is {value}: the run goes on, but not as it would have without a break")
+            say(f"note: {key} was {before.get(key)}, is {value}: not what an uninterrupted run would have become")

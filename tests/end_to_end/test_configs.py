@@ -49,7 +49,10 @@ def write_miniature(data, spec):
     root = Path(data.args["dataset_root"])
     lines = []
     for i in range(3):
-        image, label = f"{data.args['mode']}{i}.{'png' if spec.in_channels == 3 else 'tif'}", f"{data.args['mode']}{i}_label.png"
+        image, label = (
+            f"{data.args['mode']}{i}.{'png' if spec.in_channels == 3 else 'tif'}",
+            f"{data.args['mode']}{i}_label.png",
+        )
         write_image(root / image, spec.in_channels)
         write_label(root / label, ids)
         lines.append(f"{image} {label}")
@@ -77,7 +80,9 @@ def test_a_shipped_configuration_trains(config, tmp_path, monkeypatch):
     for data in (settings.train_dataset, settings.val_dataset):
         write_miniature(data, spec)
     report = training.dry_run(
-        training.resolve(config, smaller(settings)), training.RunOptions(device="cpu", do_eval=True), say=lambda text: None
+        training.resolve(config, smaller(settings)),
+        training.RunOptions(device="cpu", do_eval=True),
+        say=lambda text: None,
     )
     assert np.isfinite(report.loss)
     # untrained, a K-class network is about as unsure as log K
@@ -87,4 +92,3 @@ def test_a_shipped_configuration_trains(config, tmp_path, monkeypatch):
 
 def test_there_are_configurations():
     assert len(CONFIGS) >= 5
-

@@ -60,7 +60,19 @@ def data(tmp_path):
 @pytest.mark.slow
 def test_the_command_trains_evaluates_and_resumes(data, tmp_path):
     save_dir = tmp_path / "run"
-    options = ("--config", data, "--save_dir", save_dir, "--save_interval", 2, "--log_iters", 1, "--device", "cpu", "--do_eval")
+    options = (
+        "--config",
+        data,
+        "--save_dir",
+        save_dir,
+        "--save_interval",
+        2,
+        "--log_iters",
+        1,
+        "--device",
+        "cpu",
+        "--do_eval",
+    )
     done = launch(ROOT / "tools" / "train.py", tmp_path / "logs", *options)
     assert done.returncode == 0, done.stderr
     assert {p.name for p in save_dir.iterdir()} == {"iter_2", "iter_3", "best_model", "metrics.jsonl"}

@@ -99,7 +99,7 @@ def test_resume_choices(tmp_path):
     assert checkpoint.choose_resume(str(tmp_path / "iter_2"), tmp_path).name == "iter_2"
     with pytest.raises(RssegError, match=r"already holds a run .*--resume_model auto.*--save_dir"):
         checkpoint.choose_resume(None, tmp_path)
-    with pytest.raises(RssegError, match="did you mean .*iter_10"):
+    with pytest.raises(RssegError, match=r"did you mean .*iter_10"):
         checkpoint.choose_resume(str(tmp_path), tmp_path)
 
 

@@ -132,7 +132,8 @@ def test_what_is_not_finite_stops_with_the_images_and_changes_nothing(where):
         seen = "the loss is nan"
         compute = trainer.loss.forward
         trainer.loss.forward = lambda outputs, label: {
-            name: value * (float("nan") if trainer.iteration == 3 else 1) for name, value in compute(outputs, label).items()
+            name: value * (float("nan") if trainer.iteration == 3 else 1)
+            for name, value in compute(outputs, label).items()
         }
 
     class Watch(Hook):
@@ -164,7 +165,8 @@ def test_hooks_are_called_around_every_step_and_at_the_end_even_of_a_failure():
 
     make(hooks=[Record(), Stop()]).train()
     assert calls == [
-        ("before_train", 0), ("before_step", 1), ("after_step", 1), ("before_step", 2), ("after_step", 2), ("after_train", 2),
+        ("before_train", 0), ("before_step", 1), ("after_step", 1), ("before_step", 2), ("after_step", 2),
+        ("after_train", 2),
     ]  # fmt: skip
     calls.clear()
     with pytest.raises(RssegError):
