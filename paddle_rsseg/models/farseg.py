@@ -99,10 +99,14 @@ class SceneRelation(nn.Layer):
     def relation(scene: paddle.Tensor, content: paddle.Tensor) -> paddle.Tensor:
         """sigmoid(⟨scene, content⟩), N×1×h×w.
 
-        The sum over 256 channels is not scaled by their number and overflows float16, so it stays in float32.
+        The sum over 256 channels is not scaled by their number and overflows float16, so it stays in float32. As a
+        product of matrices it needs no N×256×h×w intermediate.
         """
         with paddle.amp.auto_cast(enable=False):
-            return F.sigmoid((full_precision(scene) * full_precision(content)).sum(axis=1, keepdim=True))
+            scene, content = full_precision(scene), full_precision(content)
+            size = spatial_size(content)
+            products = paddle.matmul(scene.flatten(1).unsqueeze(1), content.flatten(2))
+            return F.sigmoid(products.reshape([-1, 1, size[0], size[1]]))
 
 
 class AsymmetricDecoder(nn.Layer):
