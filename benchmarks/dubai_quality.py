@@ -127,8 +127,8 @@ def main() -> None:
                 "--opts",
                 *roots,
             )
-            scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["miou"]
-        rows.append({"seed": seed, "miou": scores, "train_seconds": seconds})
+            scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["mIoU"]
+        rows.append({"seed": seed, "mIoU": scores, "train_seconds": seconds})
         print(
             f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), "
             f"torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",
@@ -136,7 +136,7 @@ def main() -> None:
         )
     print(f"\n{cpu()}; {recipe}")
     for name in ("ours", "torch"):
-        values = [row["miou"][name] for row in rows]
+        values = [row["mIoU"][name] for row in rows]
         print(f"{name:<6} mIoU mean {np.mean(values):.4f}, min {min(values):.4f}, max {max(values):.4f}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({"cpu": cpu(), "recipe": recipe, "rows": rows}, indent=1))

@@ -36,7 +36,7 @@ def run(python: str, script: str, *args: object, switches: dict[str, str] | None
     """Run ``script`` under ``python`` with exactly ``switches`` of the thread switches set; its last line is JSON."""
     env = {key: value for key, value in os.environ.items() if key not in THREAD_SWITCHES}
     env.update(switches or {})
-    env["PYTHONPATH"] = str(ROOT)
+    env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'benchmarks'}"
     command = [python, str(ROOT / "benchmarks" / script), *map(str, args)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
@@ -44,8 +44,10 @@ def run(python: str, script: str, *args: object, switches: dict[str, str] | None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def median(values: list[float]) -> float:
-    return statistics.median(values)
+def peak_mb() -> float:
+    """Peak resident memory of this process. (``ru_maxrss`` would start from that of the process which forked it.)"""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def spread(values: list[float]) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, cpu, our_switches, run
+from measure import ROOT, cpu, our_switches, peak_mb, run
 
 
 def write_scene(path: Path, height: int, width: int, bands: int) -> None:
@@ -47,7 +46,7 @@ def worker(task: str, folder: Path) -> None:
     spec = InferenceSpec(num_classes=5, window=(256, 256), stride=(192, 192))
     engine = WindowPredictor(compile_backend(create_model("farseg_r18", num_classes=5), spec), spec)
     engine.predict(np.zeros((300, 300, 3), np.uint8))
-    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    loaded = peak_mb()
     scene = open_raster(folder / "scene.tif")
     if task == "predict":
         write_label_raster(folder / "map", engine.bands(scene), scene, spec)
@@ -58,7 +57,7 @@ def worker(task: str, folder: Path) -> None:
             truth = label.read(Window(band.y0, band.y1, 0, scene.width))[..., 0]
             total += confusion_matrix(band.labels, truth, 5, 255)
         assert total.sum() == scene.height * scene.width
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     print(json.dumps({"loaded_mb": loaded, "peak_mb": peak}))
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 
 import numpy as np
 import paddle
+from measure import peak_mb
 
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.models import create_model
@@ -86,9 +86,7 @@ def main() -> None:
             loss.item()
             times.append(time.perf_counter() - started)
         seconds, extra = float(np.median(times[1:])), {}
-    print(
-        json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **extra})
-    )
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **extra}))
 
 
 if __name__ == "__main__":

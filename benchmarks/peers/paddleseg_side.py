@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 
 import numpy as np
 import paddle
+from measure import peak_mb
 
 from paddle_rsseg.losses.focal import AnnealingSoftmaxFocalLoss
 from paddle_rsseg.models import create_model
@@ -64,7 +64,7 @@ def main() -> None:
             loss.item()
             times.append(time.perf_counter() - started)
         seconds = float(np.median(times[1:]))
-    print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":
