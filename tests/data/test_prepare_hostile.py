@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -29,9 +30,10 @@ def root(tmp_path) -> Path:
 
 
 def refused(root: Path, match: str, untouched: bool = True) -> str:
-    with pytest.raises(RssegError, match=match) as caught:
+    with pytest.raises(RssegError) as caught:
         prepare_isaid(root, root / "out", OPTIONS, num_workers=0)
-    message = str(caught.value)
+    message = str(caught.value).replace(str(root), "")  # pytest names the directory after the test
+    assert re.search(match, message), message
     assert "\n" not in message
     files = [p for p in (root / "out").rglob("*") if p.is_file()] if (root / "out").exists() else []
     if untouched:
@@ -159,7 +161,7 @@ def test_overlapping_members(root):
         archive.filelist.append(twin)
         archive.NameToInfo[twin.filename] = twin
         archive._didModify = True
-    refused(root, "overlap")
+    refused(root, "its members overlap each other")
 
 
 def test_encrypted(root):
@@ -168,7 +170,7 @@ def test_encrypted(root):
     data[local + 6] |= 1
     data[central + 8] |= 1
     (root / PART).write_bytes(data)
-    refused(root, "encrypted")
+    refused(root, "is encrypted; expected an archive without password")
 
 
 def test_unknown_compression(root):
