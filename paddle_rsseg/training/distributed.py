@@ -122,7 +122,7 @@ def _running_statistics(model: nn.Layer) -> list[paddle.Tensor]:
 @paddle.no_grad()
 def _average_(tensors: list[paddle.Tensor]) -> None:
     """Average in place over the ranks, all tensors of one type in one message: a message per tensor is far slower."""
-    for dtype in {tensor.dtype for tensor in tensors}:
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # no set: all ranks must take them in one order
         group = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = paddle.concat([tensor.flatten() for tensor in group])
         dist.all_reduce(flat)

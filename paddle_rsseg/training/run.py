@@ -151,6 +151,8 @@ class Parts:
         precision = Precision(settings.precision, settings.amp_level, device)
         if precision.note:
             say(f"note: {precision.note}")
+        if settings.sync_bn is True and not wants_sync_bn(settings):
+            say("note: sync_bn has no effect here: it is for several GPUs (PaddlePaddle has no CPU kernel for it)")
         optimizer = build_optimizer(settings, model)
         precision.decorate(model, optimizer)
         return cls(dataset, model, loss, optimizer, precision)
