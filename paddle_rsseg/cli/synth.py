@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="iSAID's 16 classes (default), or building, land, road, vegetation, water",
     )  # fmt: skip
     parser.add_argument("--scenes", type=int, default=12, metavar="N", help="default: %(default)s")
-    parser.add_argument("--size", type=int, nargs=2, default=(1024, 1024), metavar=("H", "W"), help="pixels (default: 1024 1024)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(1024, 1024), metavar=("H", "W"), help="pixels (default: 1024 1024)"
+    )
     parser.add_argument(
         "--bands", type=int, default=3, metavar="1..12",
         help="1: panchromatic; else red, green, blue, near infrared, … (default: %(default)s)",
@@ -22,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="uint8: tones as on a screen (default); uint16: reflectance × 10,000",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same files")
-    parser.add_argument("--gsd", type=float, metavar="M", help="metres a pixel; default: drawn per scene, 0.3 to 0.5 or what shows 300 m")
+    parser.add_argument(
+        "--gsd",
+        type=float,
+        metavar="M",
+        help="metres a pixel; default: drawn per scene, 0.3 to 0.5 or what shows 300 m",
+    )
     parser.add_argument(
         "--georeferenced", action=argparse.BooleanOptionalAction, default=False,
         help="write GeoTIFF in UTM zone 40 north (default: PNG where 1 or 3 bands allow it)",
@@ -39,13 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("lists", "folders", "zips"), default="lists",
         help="PaddleSeg's list files (default), image and colour mask folders, or archives like iSAID's",
     )  # fmt: skip
-    parser.add_argument("--val_fraction", type=float, default=0.25, metavar="F", help="share of scenes for validation (default: %(default)s)")
+    parser.add_argument(
+        "--val_fraction",
+        type=float,
+        default=0.25,
+        metavar="F",
+        help="share of scenes for validation (default: %(default)s)",
+    )
     parser.add_argument(
         "--colors", choices=("kit", "ref"), default="kit",
         help="iSAID's colours in --format zips: the devkit's (default) or the FarSeg release's",
     )  # fmt: skip
-    parser.add_argument("--preview", metavar="FILE.png", help="also write a contact sheet of three scenes and their labels")
-    parser.add_argument("--num_workers", type=int, metavar="N", help="processes (default: one per CPU; 0: none but this one)")
+    parser.add_argument(
+        "--preview", metavar="FILE.png", help="also write a contact sheet of three scenes and their labels"
+    )
+    parser.add_argument(
+        "--num_workers", type=int, metavar="N", help="processes (default: one per CPU; 0: none but this one)"
+    )
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -71,7 +88,8 @@ def run(args: argparse.Namespace) -> int | None:
     total = max(1, sum(counts.values()))
     shares = ", ".join(f"{name} {100 * n / total:.2g} %" for name, n in counts.items())
     train = options.scenes - options.validation
-    print(f"{args.out}: {train} scenes for training, {options.validation} for validation, {args.size[0]}×{args.size[1]} pixels, {args.bands} bands")
+    print(f"{args.out}: {train} scenes for training, {options.validation} for validation,", end=" ")
+    print(f"{args.size[0]}×{args.size[1]} pixels, {args.bands} band{'s' if args.bands > 1 else ''}")
     print(f"pixels: {shares}")
     missing = [name for name, n in counts.items() if n == 0]
     if missing:

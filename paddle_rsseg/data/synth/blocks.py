@@ -1,15 +1,16 @@
-"""What fills a block between streets: housing, towns, industry, car parks, parks, forest, fields.
+"""What fills a block of a town: housing, perimeter blocks, flats, car parks, depots, industry.
 
 Every function draws into a rectangle of the straight plane (metres) and needs no other knowledge of the scene.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from paddle_rsseg.data.synth import courts, things
+from paddle_rsseg.data.synth import things
 from paddle_rsseg.data.synth.ground import Layer, Site
 from paddle_rsseg.data.synth.legends import Kind
 from paddle_rsseg.data.synth.materials import Material as M
@@ -71,7 +72,11 @@ def residential(site: Site, rect: Rect) -> None:
     length, depth = (rect.width, rect.height) if along_x else (rect.height, rect.width)
     rows = 2 if depth > 42 else 1
     plot_depth = min(depth / rows, 38.0)
-    roofs = [M.ROOF_RED, M.ROOF_BROWN, M.ROOF_GREY, M.ROOF_BITUMEN] if site.arid < 0.5 else [M.ROOF_WHITE, M.PAVING, M.CONCRETE, M.ROOF_GREY]
+    roofs = (
+        [M.ROOF_RED, M.ROOF_BROWN, M.ROOF_GREY, M.ROOF_BITUMEN]
+        if site.arid < 0.5
+        else [M.ROOF_WHITE, M.PAVING, M.CONCRETE, M.ROOF_GREY]
+    )
     palette = rng.permutation(4)[:3]
     pitch = rng.uniform(17, 25)
     count = max(1, int(length // pitch))
@@ -117,7 +122,9 @@ def residential(site: Site, rect: Rect) -> None:
     if rows == 2 and depth > 2 * plot_depth + 6:
         middle = Rect(0, 0, length, depth).inset(plot_depth)
         spare = Rect(rect.x0 + middle.x0, rect.y0 + plot_depth, rect.x1, rect.y1 - plot_depth)
-        scatter_trees(site, spare if along_x else Rect(rect.x0 + plot_depth, rect.y0, rect.x1 - plot_depth, rect.y1), 60)
+        scatter_trees(
+            site, spare if along_x else Rect(rect.x0 + plot_depth, rect.y0, rect.x1 - plot_depth, rect.y1), 60
+        )
 
 
 def perimeter(site: Site, rect: Rect) -> None:
@@ -127,8 +134,17 @@ def perimeter(site: Site, rect: Rect) -> None:
     thick = min(rng.uniform(11, 15), rect.width / 3, rect.height / 3)
     yard = rect.inset(thick)
     if min(yard.width, yard.height) > 6:
-        site.rectangle(*yard, *((Kind.GRASS, M.LAWN) if rng.random() < 0.6 * (1 - site.arid) else (Kind.PAVED, M.CONCRETE)))
-        scatter_trees(site, yard.inset(3), 110, 1.8, 3.8)
+        site.rectangle(
+            *yard, *((Kind.GRASS, M.LAWN) if rng.random() < 0.6 * (1 - site.arid) else (Kind.PAVED, M.CONCRETE))
+        )
+        back = yard.width > 34 and yard.height > 34
+        middle = yard.centre[1]
+        for green in (
+            (Rect(yard.x0, yard.y0, yard.x1, middle - 8), Rect(yard.x0, middle + 8, yard.x1, yard.y1))
+            if back
+            else (yard,)
+        ):
+            scatter_trees(site, green.inset(3), 110, 1.8, 3.8)
     roofs = (M.ROOF_RED, M.ROOF_BROWN, M.ROOF_GREY, M.ROOF_BITUMEN, M.GRAVEL, M.ROOF_WHITE)
     base = rng.uniform(12, 20)
 
@@ -136,7 +152,7 @@ def perimeter(site: Site, rect: Rect) -> None:
         along_x = x1 - x0 > y1 - y0
         length = x1 - x0 if along_x else y1 - y0
         edges = np.linspace(0, length, max(1, round(length / rng.uniform(13, 21))) + 1)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             if rng.random() < 0.07:  # a gateway
                 continue
             part = Rect(x0 + a, y0, x0 + b, y1) if along_x else Rect(x0, y0 + a, x1, y0 + b)
@@ -147,7 +163,9 @@ def perimeter(site: Site, rect: Rect) -> None:
                 things._pitched(frame, 0, 0, w, d, roof, high, hip=False, along=along_x)
                 for at in (-0.25, 0.2):
                     cx, cy = (w * at, d * 0.1) if along_x else (w * 0.1, d * at)
-                    frame.rectangle(cx - 0.6, cy - 0.5, cx + 0.6, cy + 0.5, Kind.BUILDING, M.ROOF_BITUMEN, Layer.BUILT, high + 1.5)
+                    frame.rectangle(
+                        cx - 0.6, cy - 0.5, cx + 0.6, cy + 0.5, Kind.BUILDING, M.ROOF_BITUMEN, Layer.BUILT, high + 1.5
+                    )
             else:
                 things.flat_roof(frame, -w / 2, -d / 2, w / 2, d / 2, roof, high)
 
@@ -200,7 +218,9 @@ def car_park(site: Site, rect: Rect, ground: bool = True, full: float | None = N
             top = y + 5 * row
             for column in range(columns + 1):
                 x = area.x0 + 2.6 * column
-                site.line(np.array([[x, top + 0.2], [x, top + 4.8]]), 0.15, Kind.PAVED, M.PAINT_WHITE, Layer.MARK, tone=0.85)
+                site.line(
+                    np.array([[x, top + 0.2], [x, top + 4.8]]), 0.15, Kind.PAVED, M.PAINT_WHITE, Layer.MARK, tone=0.85
+                )
             for column in range(columns):
                 if rng.random() < full:
                     x = area.x0 + 2.6 * (column + 0.5) + rng.normal(0, 0.1)
@@ -219,7 +239,9 @@ def truck_yard(site: Site, rect: Rect) -> None:
     hall = min(24.0, rect.height * 0.34)
     frame = site.frame((rect.x0 + rect.x1) / 2, rect.y0 + hall / 2 + 2)
     half = rect.width / 2 - 4
-    things.flat_roof(frame, -half, -hall / 2, half, hall / 2, (M.ROOF_WHITE, M.ROOF_BLUE, M.ROOF_GREY)[rng.integers(3)], 9.0)
+    things.flat_roof(
+        frame, -half, -hall / 2, half, hall / 2, (M.ROOF_WHITE, M.ROOF_BLUE, M.ROOF_GREY)[rng.integers(3)], 9.0
+    )
     y = rect.y0 + hall + 13
     while y + 9 < rect.y1:
         if rng.random() < 0.7 or y < rect.y0 + hall + 14:
@@ -242,7 +264,9 @@ def industry(site: Site, rect: Rect) -> None:
     site.rectangle(*rect, Kind.PAVED, (M.CONCRETE, M.OLD_ASPHALT, M.GRAVEL)[rng.integers(3)])
     roofs = (M.ROOF_WHITE, M.ROOF_GREY, M.ROOF_BLUE, M.ROOF_GREEN, M.ROOF_BITUMEN, M.ROOF_RED, M.BODY_SILVER)
     axis = 0 if rect.width > rect.height else 1
-    parts = list(rect.inset(3).cut(axis, (rect.x0, rect.y0)[axis] + (rect.width, rect.height)[axis] * rng.uniform(0.4, 0.6)))
+    parts = list(
+        rect.inset(3).cut(axis, (rect.x0, rect.y0)[axis] + (rect.width, rect.height)[axis] * rng.uniform(0.4, 0.6))
+    )
     if min(rect.width, rect.height) > 90:
         parts = [piece for part in parts for piece in part.cut(1 - axis, part.centre[1 - axis])]
     for index, part in enumerate(parts):
@@ -256,142 +280,16 @@ def industry(site: Site, rect: Rect) -> None:
         if rng.random() < 0.35:
             bays = max(2, round(2 * w / 14))
             for edge in np.linspace(-w, w, bays + 1)[:-1]:  # a row of gabled naves
-                things._pitched(frame, edge + w / bays, 0, 2 * w / bays, 2 * d, roof, high, hip=False, along=2 * w / bays > 2 * d)
+                things._pitched(
+                    frame, edge + w / bays, 0, 2 * w / bays, 2 * d, roof, high, hip=False, along=2 * w / bays > 2 * d
+                )
         else:
             things.flat_roof(frame, -w, -d, w, d, roof, high)
         if rng.random() < 0.6:
             for at in np.arange(-w + 3, w - 3, rng.uniform(4.5, 9)):
                 if rng.random() < 0.5:
                     local = np.array([room.centre[0] + at, room.y1 + 2.0])
-                    (things.truck if rng.random() < 0.4 else things.car)(site, local[0], local[1], rng.choice((0.0, np.pi)))
+                    (things.truck if rng.random() < 0.4 else things.car)(
+                        site, local[0], local[1], rng.choice((0.0, np.pi))
+                    )
     scatter_trees(site, Rect(rect.x0, rect.y0, rect.x1, rect.y0 + 4), 220, 1.5, 2.6)
-
-
-def park(site: Site, rect: Rect) -> None:
-    """Meadow with winding paths, a pond, groves and sometimes a court."""
-    rng = site.rng
-    site.rectangle(*rect, Kind.GRASS, M.LAWN if rng.random() < 0.7 else M.GRASS)
-    path = M.GRAVEL if rng.random() < 0.6 else M.OLD_ASPHALT
-    for axis in (0, 1):
-        t = np.linspace(0, 1, 9)
-        sway = 0.5 + 0.22 * np.sin(2 * np.pi * t + rng.uniform(0, 6)) + rng.uniform(-0.1, 0.1)
-        u, v = (t, sway) if axis == 0 else (sway, t)
-        site.line(np.stack([rect.x0 + u * rect.width, rect.y0 + v * rect.height], 1), 2.2, Kind.PAVED, path, Layer.SIDEWALK)
-    cx, cy = rect.x0 + rect.width * rng.uniform(0.3, 0.7), rect.y0 + rect.height * rng.uniform(0.3, 0.7)
-    size = min(rect.width, rect.height)
-    if rng.random() < 0.55:
-        angles = np.linspace(0, 2 * np.pi, 49)[:-1]
-        reach = size * 0.17 * (1 + 0.25 * np.sin(2 * angles + rng.uniform(0, 6)) + 0.12 * np.sin(5 * angles + rng.uniform(0, 6)))
-        shore = np.stack([cx + 1.5 * reach * np.cos(angles), cy + reach * np.sin(angles)], 1)
-        site.area((shore - (cx, cy)) * 1.07 + (cx, cy), Kind.GROUND, M.SOIL, Layer.SIDEWALK)
-        site.area(shore, Kind.WATER, M.RIVER, Layer.MARK)
-    elif size > 45:
-        courts.basketball(site, cx, cy, 0.0)
-    for _ in range(int(4 + rect.width * rect.height / 900)):
-        gx, gy = rng.uniform(rect.x0, rect.x1), rng.uniform(rect.y0, rect.y1)
-        if abs(gx - cx) < size * 0.32 and abs(gy - cy) < size * 0.25:
-            continue
-        for _ in range(rng.integers(1, 7)):
-            things.tree(site, gx + rng.normal(0, 5), gy + rng.normal(0, 5), rng.uniform(2.2, 5))
-
-
-def forest(site: Site, rect: Rect) -> None:
-    """Closed canopy with clearings."""
-    rng = site.rng
-    site.rectangle(*rect, Kind.GRASS, M.GRASS, tone=0.8)
-    conifer = rng.random()
-    clearing = np.array([rng.uniform(rect.x0, rect.x1), rng.uniform(rect.y0, rect.y1)])
-    hollow = rng.uniform(0, 0.22) * min(rect.width, rect.height)
-    pitch = 5.0
-    for y in np.arange(rect.y0 + 2, rect.y1 - 1, pitch):
-        for x in np.arange(rect.x0 + 2, rect.x1 - 1, pitch):
-            at = np.array([x, y]) + rng.normal(0, 1.5, 2)
-            if np.hypot(*(at - clearing)) > hollow and rng.random() < 0.93:
-                things.tree(site, at[0], at[1], rng.uniform(2.3, 4.6), conifer=rng.random() < conifer)
-
-
-def orchard(site: Site, rect: Rect) -> None:
-    """Trees in a grid."""
-    rng = site.rng
-    site.rectangle(*rect, *((Kind.GROUND, M.SOIL) if rng.random() < max(0.4, site.arid) else (Kind.GRASS, M.DRY_GRASS)))
-    pitch, radius = rng.uniform(6, 9), rng.uniform(1.7, 2.7)
-    for y in np.arange(rect.y0 + pitch / 2, rect.y1, pitch):
-        for x in np.arange(rect.x0 + pitch / 2, rect.x1, pitch):
-            if rng.random() < 0.94:
-                things.tree(site, x + rng.normal(0, 0.25), y + rng.normal(0, 0.25), radius * rng.uniform(0.8, 1.2))
-
-
-def fields(site: Site, rect: Rect) -> None:
-    """Two to four strips of crops with rows, tramlines and a hedge between some."""
-    rng = site.rng
-    axis = 0 if rect.width > rect.height else 1
-    length = (rect.width, rect.height)[axis]
-    count = int(np.clip(round(length / rng.uniform(45, 90)), 1, 4))
-    cuts = np.concatenate([[0], np.sort(rng.uniform(0.15, 0.85, count - 1)), [1]]) * length
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-        if b - a < 4:
-            continue
-        strip = Rect(rect.x0 + a, rect.y0, rect.x0 + b, rect.y1) if axis == 0 else Rect(rect.x0, rect.y0 + a, rect.x1, rect.y0 + b)
-        strip = strip.inset(1.2)
-        crop = (M.CROP, M.RIPE, M.SOIL, M.GRASS, M.CROP)[rng.integers(5)]
-        # ploughed soil and stubble carry no crop
-        kind = Kind.GROUND if crop is M.SOIL else Kind.CROP
-        tone = rng.uniform(0.85, 1.15)
-        site.rectangle(*strip, kind, crop, tone=tone)
-        rows_axis = rng.integers(2)
-        span, across = (strip.width, strip.height) if rows_axis == 1 else (strip.height, strip.width)
-        pitch = max(rng.uniform(1.6, 3.2), 3.0 * site.ground.gsd)
-
-        def row(v: float, wide: float, material: M, tone: float, strip: Rect = strip, rows_axis: int = rows_axis, kind: Kind = kind, span: float = span) -> None:
-            ends = np.array([[0.0, v], [span, v]])
-            ends = ends if rows_axis == 1 else ends[:, ::-1]
-            site.line(ends + (strip.x0, strip.y0), wide, kind, material, Layer.LAND, tone=tone)
-
-        for v in np.arange(pitch / 2, across, pitch):
-            row(float(v), pitch * 0.45, crop, tone * 0.86)
-        for v in np.arange(rng.uniform(4, 9), across - 2, rng.uniform(16, 24)):
-            row(float(v - 0.9), 0.5, M.SOIL, 0.9)
-            row(float(v + 0.9), 0.5, M.SOIL, 0.9)
-        if rng.random() < 0.4 * (1 - site.arid):
-            edge = np.arange(strip.y0, strip.y1, 5.0) if axis == 0 else np.arange(strip.x0, strip.x1, 5.0)
-            for at in edge:
-                if rng.random() < 0.75:
-                    x, y = (strip.x1, at) if axis == 0 else (at, strip.y1)
-                    things.tree(site, x + rng.normal(0, 0.8), y + rng.normal(0, 0.8), rng.uniform(1.6, 3.6))
-
-
-def farm(site: Site, rect: Rect) -> None:
-    """A yard with barns and a house among fields."""
-    rng = site.rng
-    fields(site, rect)
-    cx, cy = rect.centre
-    yard = Rect(cx - 26, cy - 22, cx + 26, cy + 22)
-    site.rectangle(*yard, Kind.GROUND, M.GRAVEL, Layer.SIDEWALK)
-    site.line(np.array([[cx, cy], [cx, rect.y1 + 2]]), 4, Kind.ROAD, M.GRAVEL, Layer.SIDEWALK)
-    things.house(site, cx - 14, cy - 12, 0.0, 13, 10, M.ROOF_RED)
-    frame = site.frame(cx + 12, cy - 8, rng.normal(0, 0.05))
-    things._pitched(frame, 0, 0, 13, 26, (M.ROOF_GREY, M.ROOF_BROWN)[rng.integers(2)], 8, hip=False, along=False)
-    things.flat_roof(site.frame(cx - 12, cy + 12), -10, -6, 10, 6, M.ROOF_GREY, 6)
-    things.truck(site, cx + 2, cy + 15, rng.uniform(0, 6))
-    things.car(site, cx - 4, cy + 2, rng.uniform(0, 6))
-    scatter_trees(site, yard.inset(-8), 40)
-
-
-def vacant(site: Site, rect: Rect) -> None:
-    """Waste land: bare soil, wheel tracks, heaps, shrubs."""
-    rng = site.rng
-    site.rectangle(*rect, Kind.GROUND, M.SAND if site.arid > 0.5 else (M.SOIL, M.GRAVEL)[rng.integers(2)])
-    for _ in range(int(rng.integers(2, 6))):
-        a = np.array([rng.uniform(rect.x0, rect.x1), rng.uniform(rect.y0, rect.y1)])
-        angles = np.arange(12) * np.pi / 6
-        reach = min(rect.width, rect.height) * rng.uniform(0.08, 0.24) * rng.uniform(0.7, 1.3, 12)
-        patch = a + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
-        patch = np.clip(patch, (rect.x0, rect.y0), (rect.x1, rect.y1))
-        grass = rng.random() < 0.55 * (1 - site.arid)
-        site.area(patch, Kind.GRASS if grass else Kind.GROUND, M.DRY_GRASS if grass else M.SOIL, tone=rng.uniform(0.85, 1.15))
-    for _ in range(2):
-        t = np.linspace(0, 1, 8)
-        track = np.stack([rect.x0 + rect.width * t, rect.y0 + rect.height * (0.5 + 0.35 * np.sin(5 * t + rng.uniform(0, 6)))], 1)
-        for off in (-0.8, 0.8):
-            site.line(track + (0, off), 0.5, Kind.GROUND, M.SOIL, Layer.LAND, tone=0.82)
-    scatter_trees(site, rect, 30, 1.0, 2.4)

@@ -9,7 +9,9 @@ from paddle_rsseg.data.synth.legends import Kind
 from paddle_rsseg.data.synth.materials import Material as M
 
 
-def _box(frame: Frame, x0: float, y0: float, x1: float, y1: float, width: float, kind: Kind, paint: M = M.PAINT_WHITE) -> None:
+def _box(
+    frame: Frame, x0: float, y0: float, x1: float, y1: float, width: float, kind: Kind, paint: M = M.PAINT_WHITE
+) -> None:
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
     frame.line(corners, width, kind, paint, Layer.MARK)
 
@@ -94,7 +96,7 @@ def stadium(site: Site, x: float, y: float, angle: float, length: float) -> None
 
 
 def baseball(site: Site, x: float, y: float, angle: float, radius: float) -> None:
-    """A baseball diamond: clay infield and grass outfield in a quarter disc of ``radius`` metres, home plate at its tip.
+    """A baseball diamond: clay infield and grass outfield in a quarter disc of ``radius`` metres.
 
     As in iSAID, the diamond is the clay fan with the square of grass in it.
     """
@@ -113,7 +115,7 @@ def baseball(site: Site, x: float, y: float, angle: float, radius: float) -> Non
     a = infield * 0.62
     square = home + np.array([[a * 0.12, 0], [a * 0.75, -a * 0.62], [a * 1.38, 0], [a * 0.75, a * 0.62]])
     frame.polygon(square, kind, M.TURF, Layer.MARK)
-    mound = home + (a * 0.75, 0.0)
+    mound = home + np.array([a * 0.75, 0.0])
     frame.polygon(circle(radius * 0.025 + 0.6) + mound, kind, M.SOIL, Layer.MARK, tone=1.1)
     for side in (-1, 1):
         end = home + infield * np.array([np.cos(np.pi / 4), side * np.sin(np.pi / 4)])

@@ -6,7 +6,7 @@ import numpy as np
 
 from paddle_rsseg.data.synth import blocks, courts, things
 from paddle_rsseg.data.synth.blocks import Rect
-from paddle_rsseg.data.synth.ground import Frame, Layer, Site, circle
+from paddle_rsseg.data.synth.ground import Layer, Site, circle
 from paddle_rsseg.data.synth.legends import Kind
 from paddle_rsseg.data.synth.materials import Material as M
 
@@ -30,12 +30,22 @@ def airport(site: Site, rect: Rect) -> None:
     front = min(22.0, depth * 0.18)
     site.area(box(2, 2, length - 2, depth - 2), Kind.PAVED, M.CONCRETE, Layer.SIDEWALK)
     for u in np.arange(9, length - 4, 7.5):
-        site.line(np.array([place(u, front), place(u, depth - 3)]), 0.3, Kind.PAVED, M.CONCRETE, Layer.SIDEWALK, tone=0.9)
+        site.line(
+            np.array([place(u, front), place(u, depth - 3)]), 0.3, Kind.PAVED, M.CONCRETE, Layer.SIDEWALK, tone=0.9
+        )
     for v in np.arange(front, depth - 3, 7.5):
         site.line(np.array([place(3, v), place(length - 3, v)]), 0.3, Kind.PAVED, M.CONCRETE, Layer.SIDEWALK, tone=0.9)
     terminal = site.frame(*place(length * 0.5, front * 0.5 + 1), angle)
     half = length * 0.36
-    things.flat_roof(terminal, -half, -front * 0.42, half, front * 0.42, (M.ROOF_WHITE, M.ROOF_GREY, M.ROOF_BLUE)[rng.integers(3)], 12)
+    things.flat_roof(
+        terminal,
+        -half,
+        -front * 0.42,
+        half,
+        front * 0.42,
+        (M.ROOF_WHITE, M.ROOF_GREY, M.ROOF_BLUE)[rng.integers(3)],
+        12,
+    )
     # a row of stands, noses to the terminal; as many as have room
     span = float(np.clip(min(depth * 0.36, length * 0.3), 14, 38))
     stand = span * 1.18
@@ -48,8 +58,13 @@ def airport(site: Site, rect: Rect) -> None:
         if rng.random() < 0.8 or index == 0:
             things.plane(site, *place(u, v), angle - np.pi / 2, span * rng.uniform(0.82, 1.0))
             for _ in range(3):
-                cu, cv = u + span * rng.choice((-1, 1)) * rng.uniform(0.25, 0.4), v + span * rng.choice((-0.48, 0.42)) + rng.normal(0, 1)
-                (things.car if rng.random() < 0.6 else things.truck)(site, *place(cu, cv), angle + rng.choice((0.0, np.pi / 2)))
+                cu, cv = (
+                    u + span * rng.choice((-1, 1)) * rng.uniform(0.25, 0.4),
+                    v + span * rng.choice((-0.48, 0.42)) + rng.normal(0, 1),
+                )
+                (things.car if rng.random() < 0.6 else things.truck)(
+                    site, *place(cu, cv), angle + rng.choice((0.0, np.pi / 2))
+                )
     taxi = min(front + span * 1.2 + 16, depth - 14)
     site.area(box(2, taxi - 7, length - 2, taxi + 7), Kind.PAVED, M.ASPHALT, Layer.SIDEWALK)
     site.line(np.array([place(3, taxi), place(length - 3, taxi)]), 0.4, Kind.PAVED, M.PAINT_YELLOW, Layer.MARK)
@@ -60,7 +75,9 @@ def airport(site: Site, rect: Rect) -> None:
     # pads stand in the corners away from the terminal, beyond the taxiway where the apron is deep enough
     pad_v = depth - 12 if depth - taxi > 30 else front + 10
     for index in range(2):
-        helipad(site, *place(12 if index == 0 else length - 12, pad_v), angle, occupied=index == 0 or rng.random() < 0.6)
+        helipad(
+            site, *place(12 if index == 0 else length - 12, pad_v), angle, occupied=index == 0 or rng.random() < 0.6
+        )
 
 
 def helipad(site: Site, x: float, y: float, angle: float, occupied: bool = True) -> None:
@@ -92,7 +109,17 @@ def sports(site: Site, rect: Rect) -> None:
     if depth - track_depth > 16:
         half = size * 0.22
         for step in range(4):
-            stand.rectangle(-half, -4 + 2 * step, half, -2 + 2 * step, Kind.BUILDING, M.CONCRETE, Layer.BUILT, 3 + 2 * step, 0.8 + 0.12 * step)
+            stand.rectangle(
+                -half,
+                -4 + 2 * step,
+                half,
+                -2 + 2 * step,
+                Kind.BUILDING,
+                M.CONCRETE,
+                Layer.BUILT,
+                3 + 2 * step,
+                0.8 + 0.12 * step,
+            )
     left = depth - track_depth - 18
     if left > 40:
         field = site.frame(*place(length * 0.3, depth - left / 2), angle)
@@ -101,8 +128,10 @@ def sports(site: Site, rect: Rect) -> None:
             courts.basketball(site, *place(length * 0.8, depth - left * 0.7), angle)
             courts.tennis(site, *place(length * 0.8, depth - left * 0.7 + 20), angle)
     elif length - size > 20:
-        for at in np.arange(12, depth - 10, 20):
-            (courts.basketball if rng.random() < 0.4 else courts.tennis)(site, *place(length - (length - size) / 2 + 2, at), angle + np.pi / 2)
+        for at in np.arange(20, depth - 18, 36):
+            (courts.basketball if rng.random() < 0.4 else courts.tennis)(
+                site, *place(length - (length - size) / 2 + 2, at), angle + np.pi / 2
+            )
     for at in np.arange(3, length, rng.uniform(7, 11)):
         things.tree(site, *place(at, depth - 1.5), rng.uniform(1.8, 3.2))
 
@@ -153,10 +182,19 @@ def tanks(site: Site, rect: Rect) -> None:
                 things.tank(site, x, y + radius + 1, radius)
         y += 2 * radius + 4
         for off in (0.0, 0.9):
-            site.line(np.array([[rect.x0 + 2, y + off], [rect.x1 - 2, y + off]]), 0.35, Kind.GROUND, M.BODY_SILVER, Layer.MARK, 0.8)
+            site.line(
+                np.array([[rect.x0 + 2, y + off], [rect.x1 - 2, y + off]]),
+                0.35,
+                Kind.GROUND,
+                M.BODY_SILVER,
+                Layer.MARK,
+                0.8,
+            )
         y += 3.5
     edge = rect.inset(0.6)
-    ring = np.array([(edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1), (edge.x0, edge.y0)])
+    ring = np.array(
+        [(edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1), (edge.x0, edge.y0)]
+    )
     site.line(ring, 0.9, Kind.GROUND, M.CONCRETE, Layer.MARK, 1.2)
 
 
@@ -198,7 +236,7 @@ def river(site: Site, rect: Rect, along_x: bool, bridges: list[float], wide: flo
 
     def place(points: np.ndarray) -> np.ndarray:
         points = points if along_x else points[:, ::-1]
-        return points + (rect.x0, rect.y0)
+        return points + np.array([rect.x0, rect.y0])
 
     t = np.arange(0, length + 12, 12.0)
     phase = rng.uniform(0, 2 * np.pi, 4)
@@ -215,7 +253,8 @@ def river(site: Site, rect: Rect, along_x: bool, bridges: list[float], wide: flo
     for _ in range(int(length / 9 * (1 - site.arid))):
         u, side = rng.uniform(0, length), rng.integers(2)
         v = depth * (0.04 if side == 0 else 0.96) + rng.normal(0, 1)
-        things.tree(site, *place(np.array([[u, v]]))[0], rng.uniform(1.8, 4))
+        x, y = place(np.array([[u, v]]))[0]
+        things.tree(site, x, y, rng.uniform(1.8, 4))
     for u in bridges:
         road = place(np.array([[u, -4.0], [u, depth + 4.0]]))
         deck = place(np.array([[u, depth * 0.02], [u, depth * 0.98]]))
@@ -230,13 +269,16 @@ def river(site: Site, rect: Rect, along_x: bool, bridges: list[float], wide: flo
             at = rng.uniform(3, 14)
             while at < depth - 3:
                 x, y = place(np.array([[u + lane * wide / 4, at]]))[0]
-                (things.truck if rng.random() < 0.15 else things.car)(site, x, y, heading + (0 if lane > 0 else np.pi), DECK)
+                (things.truck if rng.random() < 0.15 else things.car)(
+                    site, x, y, heading + (0 if lane > 0 else np.pi), DECK
+                )
                 at += rng.uniform(9, 40)
     for _ in range(int(rng.poisson(length / 120))):
         u, v = rng.uniform(0, length), depth * rng.uniform(0.35, 0.65)
         if all(abs(u - at) > wide + 14 for at in bridges):
             heading = (0.0 if along_x else np.pi / 2) + rng.choice((0, np.pi)) + rng.normal(0, 0.1)
-            things.ship(site, *place(np.array([[u, v]]))[0], heading, rng.choice((8.0, 14.0, 34.0)))
+            x, y = place(np.array([[u, v]]))[0]
+            things.ship(site, x, y, heading, rng.choice((8.0, 14.0, 34.0)))
 
 
 def harbour(site: Site, rect: Rect, side: int, start: float, stop: float) -> None:
@@ -290,20 +332,38 @@ def harbour(site: Site, rect: Rect, side: int, start: float, stop: float) -> Non
             for v in np.arange(20, reach - 6, 7):
                 for lane in (-5, -2, 1, 4):
                     if rng.random() < 0.55:
-                        box = site.frame(*place(u + lane, v), out)
-                        box.rectangle(-3, -1.2, 3, 1.2, Kind.HARBOUR, things._BOX_PAINT[rng.integers(7)], Layer.BUILT, 5)
+                        x, y = place(u + lane, v)
+                        box = site.frame(x, y, out)
+                        box.rectangle(
+                            -3, -1.2, 3, 1.2, Kind.HARBOUR, things._BOX_PAINT[rng.integers(7)], Layer.BUILT, 5
+                        )
             size = min(reach * 0.85, 70.0)
-            things.ship(site, *place(u + 10.5 + size * 0.095, quay + 4 + size / 2), out, size)
+            x, y = place(u + 10.5 + size * 0.095, quay + 4 + size / 2)
+            things.ship(site, x, y, out, size)
             big_left -= 1
             u += 18 + size * 0.38 + 12
             continue
         finger = reach * rng.uniform(0.55, 0.75)
-        site.line(np.array([place(u, 0), place(u, finger)]), 3.2, Kind.HARBOUR, M.WOOD if rng.random() < 0.6 else M.CONCRETE, Layer.BUILT, 1.5)
+        site.line(
+            np.array([place(u, 0), place(u, finger)]),
+            3.2,
+            Kind.HARBOUR,
+            M.WOOD if rng.random() < 0.6 else M.CONCRETE,
+            Layer.BUILT,
+            1.5,
+        )
         for hand in (-1, 1):
             v = quay + 4
             while v < finger - 2:
                 length = rng.uniform(7, 13)
-                site.line(np.array([place(u, v - 2.4), place(u + hand * length * 0.8, v - 2.4)]), 0.8, Kind.HARBOUR, M.WOOD, Layer.BUILT, 1.0)
+                site.line(
+                    np.array([place(u, v - 2.4), place(u + hand * length * 0.8, v - 2.4)]),
+                    0.8,
+                    Kind.HARBOUR,
+                    M.WOOD,
+                    Layer.BUILT,
+                    1.0,
+                )
                 if rng.random() < 0.8 and start < u + hand * 10 < stop:
                     x, y = place(u + hand * (2.2 + length / 2), v)
                     things.ship(site, x, y, out + hand * np.pi / 2 * (1 if side in (1, 2) else -1), length)
@@ -330,5 +390,3 @@ FEATURES = {
 }
 #: features that are not a block but cross the scene or lie at its side
 STRIPS = ("river", "harbour")
-
-__all__ = ["FEATURES", "STRIPS", "Frame", "airport", "harbour", "river"]

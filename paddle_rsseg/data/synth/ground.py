@@ -8,6 +8,7 @@ which follows the bend with its place and direction but keeps its shape.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ class Ground:
     def turn(self, x: float, y: float, angle: float) -> float:
         """Direction on the picture (radians) of the direction ``angle`` at a point of the plane."""
         step = 2.0 * np.array([np.cos(angle), np.sin(angle)])
-        a, b = self.pixels(np.array([[x, y] - step, [x, y] + step]))
+        a, b = self.pixels(np.array([np.array([x, y]) - step, np.array([x, y]) + step]))
         return float(np.arctan2(b[1] - a[1], b[0] - a[0]))
 
 
@@ -159,7 +160,7 @@ class Site:
         """A ribbon of ``width`` metres along points in metres, bent with the plane."""
         points = np.asarray(points, np.float64)
         pieces = []
-        for a, b in zip(points[:-1], points[1:], strict=True):
+        for a, b in pairwise(points):
             steps = max(1, int(np.hypot(*(b - a)) // 10))
             pieces.append(a + (b - a) * (np.arange(steps) / steps)[:, None])
         pieces.append(points[-1:])
@@ -234,7 +235,7 @@ class Frame:
         tone: float = 1.0,
     ) -> None:
         """A filled circle."""
-        self.polygon(circle(radius) + (x, y), kind, material, layer, height, tone)
+        self.polygon(circle(radius) + np.array([x, y]), kind, material, layer, height, tone)
 
     def line(
         self,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from paddle_rsseg.data.synth import blocks, things
+from paddle_rsseg.data.synth import blocks, country, things
 from paddle_rsseg.data.synth.blocks import Rect
 from paddle_rsseg.data.synth.features import FEATURES, STRIPS, harbour, river
 from paddle_rsseg.data.synth.ground import Ground, Layer, Shape, Site
@@ -56,12 +57,12 @@ _ZONES: tuple[tuple[float, float, float, Callable[[Site, Rect], None]], ...] = (
     (0.0, 1.3, 60, blocks.slabs),
     (0.3, 0.8, 50, blocks.industry),
     (0.1, 0.4, 40, blocks.car_park),
-    (0.3, 0.9, 40, blocks.park),
-    (2.2, 0.3, 40, blocks.forest),
-    (4.5, 0.0, 60, blocks.fields),
-    (0.9, 0.0, 50, blocks.orchard),
-    (0.7, 0.0, 90, blocks.farm),
-    (0.6, 0.4, 30, blocks.vacant),
+    (0.3, 0.9, 40, country.park),
+    (2.2, 0.3, 40, country.forest),
+    (4.5, 0.0, 60, country.fields),
+    (0.9, 0.0, 50, country.orchard),
+    (0.7, 0.0, 90, country.farm),
+    (0.6, 0.4, 30, country.vacant),
 )
 _RARE = {"sports": 0.35, "courts": 0.3, "tanks": 0.3, "trucks": 0.3, "roundabout": 0.35, "airport": 0.2}
 
@@ -109,7 +110,12 @@ class Plan:
     def parts_in(self, window: Window, margin: float) -> list[int]:
         """Numbers of the parts that reach into a window grown by ``margin`` pixels."""
         x0, y0, x1, y1 = self._boxes.T
-        inside = (x1 > window.x0 - margin) & (x0 < window.x1 + margin) & (y1 > window.y0 - margin) & (y0 < window.y1 + margin)
+        inside = (
+            (x1 > window.x0 - margin)
+            & (x0 < window.x1 + margin)
+            & (y1 > window.y0 - margin)
+            & (y0 < window.y1 + margin)
+        )
         return np.flatnonzero(inside).tolist()
 
     def _shapes(self, part: int) -> list[Shape]:
@@ -246,7 +252,9 @@ class Plan:
     def _urbanity(self, rect: Rect) -> float:
         """0 in the country to 1 in town; varies over a kilometre."""
         x, y = rect.centre
-        swing = 0.5 * np.sin(x / 140 + self._mood[0]) * np.sin(y / 170 + self._mood[1]) + 0.3 * np.sin((x + y) / 310 + self._mood[2])
+        swing = 0.5 * np.sin(x / 140 + self._mood[0]) * np.sin(y / 170 + self._mood[1]) + 0.3 * np.sin(
+            (x + y) / 310 + self._mood[2]
+        )
         return float(np.clip(0.5 + self._bias * 0.6 + swing * 0.6, 0, 1))
 
     def _divide(self, cell: _Cell) -> None:
@@ -265,7 +273,9 @@ class Plan:
             return
         small = min(room.width, room.height)
         if rng.random() < 0.1:
-            names = [n for n in _RARE if small > 0.8 * FEATURES[n][2] and max(room.width, room.height) > 0.8 * FEATURES[n][1]]
+            names = [
+                n for n in _RARE if small > 0.8 * FEATURES[n][2] and max(room.width, room.height) > 0.8 * FEATURES[n][1]
+            ]
             if names:
                 weight = np.array([_RARE[n] for n in names])
                 draw = FEATURES[names[rng.choice(len(names), p=weight / weight.sum())]][0]
@@ -303,7 +313,7 @@ class Plan:
         # long streets in pieces, so that a window draws only what it shows
         count = max(1, round(float(np.hypot(*(ends[1] - ends[0]))) / 320))
         stops = ends[0] + (ends[1] - ends[0]) * np.linspace(0, 1, count + 1)[:, None]
-        for a, b in zip(stops[:-1], stops[1:], strict=True):
+        for a, b in pairwise(stops):
             piece = np.array([a, b])
             box = self._box(a + (b - a) * np.linspace(0, 1, 9)[:, None], wide + 6)
             self._streets.append(Part(box, lambda site, piece=piece: street(site, piece, wide)))  # type: ignore[misc]
@@ -345,7 +355,9 @@ def street(site: Site, ends: np.ndarray, wide: float) -> None:
         while at < length - 12:
             x, y = ends[0] + direction * at + lane * wide * across
             large = rng.random() < 0.13
-            (things.truck if large else things.car)(site, x, y, heading + (np.pi if lane < 0 else 0.0) + rng.normal(0, 0.02))
+            (things.truck if large else things.car)(
+                site, x, y, heading + (np.pi if lane < 0 else 0.0) + rng.normal(0, 0.02)
+            )
             at += (19 if large else 9) + rng.exponential(density)
     if 5 < wide < 12 and rng.random() < 0.5:  # parked cars
         side = rng.choice((-1, 1))

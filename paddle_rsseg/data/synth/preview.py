@@ -24,7 +24,7 @@ _ISAID_DISPLAY = (
 
 
 def write_preview(path: str | Path, options: DatasetOptions, count: int = 3) -> None:
-    """Write a PNG of less than 400 kB with the first ``count`` scenes of a data set and their labels.
+    """Write a PNG of less than 400 kB with ``count`` scenes of a data set and their labels.
 
     Raises:
         RssegError: the file cannot be written.
@@ -35,7 +35,8 @@ def write_preview(path: str | Path, options: DatasetOptions, count: int = 3) -> 
     stream = options.stream(0, ())
     palette = _ISAID_DISPLAY if options.legend == "isaid" else stream.legend.palette
     pairs = []
-    for scene in range(min(count, options.scenes)):
+    # spread over the training scenes, each of which has features of its own
+    for scene in sorted({round(i) for i in np.linspace(0, max(options.scenes - options.validation - 1, 0), count)}):
         rendered = render_scene(
             options.seed, options.height, options.width, scene=scene, legend=options.legend, gsd=options.gsd,
             features=options.features(scene), collar=options.collar,
@@ -43,7 +44,9 @@ def write_preview(path: str | Path, options: DatasetOptions, count: int = 3) -> 
         pairs.append((rendered.image, stream.legend.colourise(rendered.label, palette)))
     sheet = b""
     for side in (460, 400, 350, 300, 260, 220, 180, 140, 100):
-        ok, encoded = cv2.imencode(".png", _sheet(pairs, side, stream.legend.classes, palette)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        ok, encoded = cv2.imencode(
+            ".png", _sheet(pairs, side, stream.legend.classes, palette)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9]
+        )
         if not ok:
             raise RuntimeError("OpenCV encodes no PNG")
         sheet = encoded.tobytes()
@@ -58,10 +61,17 @@ def write_preview(path: str | Path, options: DatasetOptions, count: int = 3) -> 
 
 
 def _sheet(
-    pairs: list[tuple[np.ndarray, np.ndarray]], side: int, classes: tuple[str, ...], palette: tuple[tuple[int, int, int], ...]
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    side: int,
+    classes: tuple[str, ...],
+    palette: tuple[tuple[int, int, int], ...],
 ) -> np.ndarray:
     height, width = pairs[0][0].shape[:2]
-    w, h = (side, max(1, round(side * height / width))) if width >= height else (max(1, round(side * width / height)), side)
+    w, h = (
+        (side, max(1, round(side * height / width)))
+        if width >= height
+        else (max(1, round(side * width / height)), side)
+    )
     columns = []
     for image, label in pairs:
         small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)

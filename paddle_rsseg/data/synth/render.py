@@ -27,7 +27,8 @@ class Look:
         self.blur = rng.uniform(0.45, 0.75)  # Gaussian sigma of the optics, pixels
         self.noise = rng.uniform(0.006, 0.014)  # relative to the signal's square root
         self.ambient = rng.uniform(0.30, 0.42)  # what the sky alone gives, of full light, in blue
-        self.cast = 1 + rng.normal(0, 0.025, bands)
+        # for all twelve bands, so that the rest of the scene does not depend on how many are asked for
+        self.cast = 1 + rng.normal(0, 0.025, 12)[:bands]
         nm = np.array([np.mean(w) for w in materials.wavelengths(bands)])
         # air scatters blue more than infrared: haze and the light in shadows follow
         self.air = ((490 / nm) ** 2.2).astype(np.float32)
@@ -128,9 +129,10 @@ class Renderer:
     def _mislabel(self, part: int, thing: int, kind: Kind) -> int:
         """The class an object has in a noisy label: its own, or with the given probability another."""
         true = int(self._ids[kind])
-        if (hashed(np.array(part), np.array(thing), self._seeds[6]) + 1) / 2 >= self.label_noise:
+        at = np.array([part]), np.array([thing])
+        if (hashed(*at, self._seeds[6])[0] + 1) / 2 >= self.label_noise:
             return true
-        other = int((hashed(np.array(part), np.array(thing), self._seeds[7]) + 1) / 2 * (len(self.legend.classes) - 1))
+        other = int((hashed(*at, self._seeds[7])[0] + 1) / 2 * (len(self.legend.classes) - 1))
         return other if other < true else other + 1
 
     def _jitter(self, label: np.ndarray, window: Window, margin: int) -> np.ndarray:

@@ -20,7 +20,9 @@ def _paint(rng: np.random.Generator) -> M:
 def _pointed(length: float, width: float, bow: float) -> np.ndarray:
     """A hull: a rectangle with a pointed front of ``bow`` metres."""
     a, b = length / 2, width / 2
-    return np.array([[-a, -b], [a - bow, -b], [a - bow * 0.35, -b * 0.6], [a, 0], [a - bow * 0.35, b * 0.6], [a - bow, b], [-a, b]])
+    return np.array(
+        [[-a, -b], [a - bow, -b], [a - bow * 0.35, -b * 0.6], [a, 0], [a - bow * 0.35, b * 0.6], [a - bow, b], [-a, b]]
+    )
 
 
 def car(site: Site, x: float, y: float, angle: float, base: float = 0.0) -> None:
@@ -29,7 +31,16 @@ def car(site: Site, x: float, y: float, angle: float, base: float = 0.0) -> None
     frame = site.frame(x, y, angle)
     a, b = rng.uniform(4.0, 5.0) / 2, rng.uniform(1.75, 2.05) / 2
     paint, kind = _paint(rng), Kind.SMALL_VEHICLE
-    body = [[-a, -b * 0.9], [-a * 0.8, -b], [a * 0.75, -b], [a, -b * 0.7], [a, b * 0.7], [a * 0.75, b], [-a * 0.8, b], [-a, b * 0.9]]
+    body = [
+        [-a, -b * 0.9],
+        [-a * 0.8, -b],
+        [a * 0.75, -b],
+        [a, -b * 0.7],
+        [a, b * 0.7],
+        [a * 0.75, b],
+        [-a * 0.8, b],
+        [-a, b * 0.9],
+    ]
     frame.polygon(np.array(body), kind, paint, Layer.VEHICLE, base + 1.5)
     frame.rectangle(a * 0.18, -b * 0.75, a * 0.48, b * 0.75, kind, M.GLASS, Layer.VEHICLE, base + 1.5)
     frame.rectangle(-a * 0.82, -b * 0.7, -a * 0.62, b * 0.7, kind, M.GLASS, Layer.VEHICLE, base + 1.5)
@@ -61,16 +72,26 @@ def ship(site: Site, x: float, y: float, angle: float, length: float) -> None:
     rng, kind = site.rng, Kind.SHIP
     frame = site.frame(x, y, angle)
     width = length * (0.30 if length < 30 else 0.19)
-    hull = M.BODY_WHITE if length < 30 and rng.random() < 0.8 else (M.BODY_SILVER, M.CLAY, M.BODY_BLUE, M.BODY_BLACK)[rng.integers(4)]
+    hull = (
+        M.BODY_WHITE
+        if length < 30 and rng.random() < 0.8
+        else (M.BODY_SILVER, M.CLAY, M.BODY_BLUE, M.BODY_BLACK)[rng.integers(4)]
+    )
     high = 1.2 + length * 0.05
     frame.polygon(_pointed(length, width, length * 0.3), kind, hull, Layer.VEHICLE, high)
     deck = M.WOOD if length < 30 else (M.CLAY, M.ROOF_GREY, M.BODY_GREEN)[rng.integers(3)]
     frame.polygon(_pointed(length * 0.86, width * 0.72, length * 0.26), kind, deck, Layer.VEHICLE, high)
     if length < 30:
-        frame.rectangle(-length * 0.22, -width * 0.28, length * 0.12, width * 0.28, kind, M.BODY_WHITE, Layer.VEHICLE, high + 1.5)
-        frame.rectangle(length * 0.05, -width * 0.26, length * 0.12, width * 0.26, kind, M.GLASS, Layer.VEHICLE, high + 1.5)
+        frame.rectangle(
+            -length * 0.22, -width * 0.28, length * 0.12, width * 0.28, kind, M.BODY_WHITE, Layer.VEHICLE, high + 1.5
+        )
+        frame.rectangle(
+            length * 0.05, -width * 0.26, length * 0.12, width * 0.26, kind, M.GLASS, Layer.VEHICLE, high + 1.5
+        )
         return
-    frame.rectangle(-length * 0.44, -width * 0.4, -length * 0.3, width * 0.4, kind, M.BODY_WHITE, Layer.VEHICLE, high + 9)
+    frame.rectangle(
+        -length * 0.44, -width * 0.4, -length * 0.3, width * 0.4, kind, M.BODY_WHITE, Layer.VEHICLE, high + 9
+    )
     start, loaded = -length * 0.27, rng.random() < 0.6
     while start < length * 0.24:
         if loaded:
@@ -79,7 +100,9 @@ def ship(site: Site, x: float, y: float, angle: float, length: float) -> None:
                 paint = _BOX_PAINT[rng.integers(len(_BOX_PAINT))]
                 frame.rectangle(start, low, start + 6, low + width * 0.22, kind, paint, Layer.VEHICLE, high + 3)
         else:
-            frame.rectangle(start, -width * 0.24, start + 5, width * 0.24, kind, M.BODY_SILVER, Layer.VEHICLE, high + 1, 0.7)
+            frame.rectangle(
+                start, -width * 0.24, start + 5, width * 0.24, kind, M.BODY_SILVER, Layer.VEHICLE, high + 1, 0.7
+            )
         start += 6.6
 
 
@@ -101,7 +124,9 @@ def plane(site: Site, x: float, y: float, angle: float, span: float) -> None:
     mirrored([[-0.40, 0.02], [-0.49, 0.17], [-0.53, 0.18], [-0.50, 0.02]], skin, 5.0, 0.93)
     for side in (-1, 1):
         at = side * s * 0.36
-        frame.rectangle(span * 0.0, at - span * 0.022, span * 0.11, at + span * 0.022, kind, M.BODY_SILVER, Layer.VEHICLE, 3.0, 0.75)
+        frame.rectangle(
+            span * 0.0, at - span * 0.022, span * 0.11, at + span * 0.022, kind, M.BODY_SILVER, Layer.VEHICLE, 3.0, 0.75
+        )
     body = [[tail, 0], [tail + length * 0.2, r], [nose - length * 0.1, r], [nose - length * 0.02, r * 0.5], [nose, 0]]
     frame.polygon(np.array(body + [[px, -py] for px, py in body[-2:0:-1]]), kind, skin, Layer.VEHICLE, 5.0)
     frame.rectangle(tail, -0.35, tail + length * 0.13, 0.35, kind, livery, Layer.VEHICLE, 11.0)
@@ -143,7 +168,7 @@ def tree(site: Site, x: float, y: float, radius: float, conifer: bool = False) -
 
 
 def house(site: Site, x: float, y: float, angle: float, width: float, depth: float, roof: M, high: float = 6.0) -> None:
-    """A house of ``width`` × ``depth`` metres with a gabled or hipped roof, often with a wing, a chimney, solar panels."""
+    """A house of ``width`` × ``depth`` metres with a gabled or hipped roof, a wing, a chimney, solar panels."""
     rng, kind = site.rng, Kind.BUILDING
     frame = site.frame(x, y, angle)
     _pitched(frame, 0.0, 0.0, width, depth, roof, high, hip=rng.random() < 0.45, along=width >= depth)
@@ -171,7 +196,7 @@ def _pitched(
         if not along:
             corners, nx, ny = corners[:, ::-1], ny, nx
         tone = 1.0 + 0.30 * frame.facing(nx, ny)
-        frame.polygon(corners + (x, y), Kind.BUILDING, roof, Layer.BUILT, high, tone)
+        frame.polygon(corners + np.array([x, y]), Kind.BUILDING, roof, Layer.BUILT, high, tone)
 
     slope([(-a, -b), (a, -b), (ridge, 0), (-ridge, 0)], 0, -1)
     slope([(-a, b), (a, b), (ridge, 0), (-ridge, 0)], 0, 1)
@@ -197,7 +222,9 @@ def flat_roof(frame: Frame, x0: float, y0: float, x1: float, y1: float, roof: M,
     for _ in range(int(min(12, 1 + w * d / 160))):
         cx, cy = rng.uniform(x0 + 2, x1 - 4), rng.uniform(y0 + 2, y1 - 4)
         unit = M.BODY_SILVER if rng.random() < 0.7 else M.ROOF_WHITE
-        frame.rectangle(cx, cy, cx + rng.uniform(1.2, 2.4), cy + rng.uniform(1.2, 2.4), kind, unit, Layer.BUILT, high + 1.5)
+        frame.rectangle(
+            cx, cy, cx + rng.uniform(1.2, 2.4), cy + rng.uniform(1.2, 2.4), kind, unit, Layer.BUILT, high + 1.5
+        )
     if min(w, d) > 12 and rng.random() < 0.5:  # stair head
         cx, cy = rng.uniform(x0 + 2, x1 - 7), rng.uniform(y0 + 2, y1 - 7)
         frame.rectangle(cx, cy, cx + 4.5, cy + 4, kind, roof, Layer.BUILT, high + 3, 1.12)

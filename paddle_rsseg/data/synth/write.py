@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as GdalWindow
 from rich.console import Console
 
@@ -21,7 +23,6 @@ from paddle_rsseg.data.parallel import over
 from paddle_rsseg.data.prepare.isaid_legend import PALETTES
 from paddle_rsseg.data.synth import materials
 from paddle_rsseg.data.synth.features import FEATURES, STRIPS
-from paddle_rsseg.data.synth.legends import Legend
 from paddle_rsseg.data.synth.scene import SceneStream
 from paddle_rsseg.errors import RssegError
 
@@ -213,7 +214,10 @@ def _write_tiff(path: Path, stream: SceneStream, georeferenced: bool) -> np.ndar
     }  # fmt: skip
     if georeferenced:
         profile |= {"crs": stream.crs, "transform": stream.transform}
-    with rasterio.open(path, "w", **profile) as raster:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it was not asked for
+        raster = rasterio.open(path, "w", **profile)
+    with raster:
         if stream.bands >= 3:
             rest = [ColorInterp.undefined] * (stream.bands - 3)
             raster.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, *rest]
@@ -247,7 +251,7 @@ def _png(image: np.ndarray) -> bytes:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The scenes share the processors already; and a process forked beside OpenCV's threads would wait for them forever."""
+    """Scenes share the processors already; and a process forked beside OpenCV's threads would wait for them."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
