@@ -202,7 +202,24 @@ def test_preview_is_a_small_picture(tmp_path, legend):
 
 def test_command(tmp_path, capsys):
     out = tmp_path / "data"
-    assert main(["synth", str(out), "--scenes", "2", "--size", "48", "64", "--num_workers", "0", "--preview", str(tmp_path / "p.png")]) == 0
+    assert (
+        main(
+            [
+                "synth",
+                str(out),
+                "--scenes",
+                "2",
+                "--size",
+                "48",
+                "64",
+                "--num_workers",
+                "0",
+                "--preview",
+                str(tmp_path / "p.png"),
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "1 scenes for training, 1 for validation, 48×64 pixels, 3 bands" in text
     assert (tmp_path / "p.png").exists()
