@@ -63,7 +63,8 @@ class Registry:
         """
         arguments = {key: value for key, value in spec.items() if key != "type"}
         if "type" not in spec:
-            raise RssegError(where or self.kind, "no 'type'", f"the name of a {self.kind}", f"known: {', '.join(self.names())}")
+            known = f"known: {', '.join(self.names())}"
+            raise RssegError(where or self.kind, "no 'type'", f"the name of a {self.kind}", known)
         entry = self.get(spec["type"], where)
         self.check_arguments(spec["type"], {**arguments, **extra}, where)
         return entry(**arguments, **extra)
@@ -79,7 +80,8 @@ class Registry:
                 raise RssegError(place, f"{name} takes no argument {key!r}", fix=did_you_mean(key, named))
         missing = [key for key in named if parameters[key].default is inspect.Parameter.empty and key not in arguments]
         if missing and not partial:
-            raise RssegError(where or name, f"{name} misses {', '.join(map(repr, missing))}", "a value for each", "add it to the YAML")
+            seen = f"{name} misses {', '.join(map(repr, missing))}"
+            raise RssegError(where or name, seen, "a value for each", "add it to the YAML")
 
 
 MODELS = Registry("model", "paddle_rsseg.models")

@@ -66,6 +66,7 @@ def blend_weights(height: int, width: int, kind: str = "uniform") -> np.ndarray:
     if kind == "uniform":
         return np.ones((height, width), np.float32)
     if kind == "cosine":
+
         def ramp(n: int) -> np.ndarray:
             # sampled at pixel centres: never 0, so a pixel covered by one border alone still has a weight
             return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2

@@ -42,11 +42,12 @@ def glue_dubai_tile(data: Path, tile: str, out: Path) -> Path:
     heights = [min(p.shape[1] for p in parts[row * 3 : row * 3 + 3]) for row in range(3)]
     widths = [min(p.shape[2] for p in parts[column::3]) for column in range(3)]
     rows = [
-        np.concatenate([parts[row * 3 + c][:, : heights[row], : widths[c]] for c in range(3)], axis=2) for row in range(3)
+        np.concatenate([parts[3 * row + c][:, : heights[row], : widths[c]] for c in range(3)], axis=2)
+        for row in range(3)
     ]
     mosaic = np.concatenate(rows, axis=1)
     out.parent.mkdir(parents=True, exist_ok=True)
-    profile = dict(driver="GTiff", count=3, dtype="uint8", height=mosaic.shape[1], width=mosaic.shape[2])
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": mosaic.shape[1], "width": mosaic.shape[2]}
     with rasterio.open(out, "w", **profile, tiled=True, compress="deflate") as target:
         target.write(mosaic)
     return out
@@ -65,33 +66,45 @@ def main() -> None:
     if args.data:
         data = args.data.resolve()
         if not (data / "Tile 1").is_dir():
-            sys.exit(f"error: {data}: no folder 'Tile 1'; expected the Dubai images; 'rsseg data get dubai' downloads them")
-        config, iters = "configs/farseg/farseg_r18_dubai.yml", args.iters or 250
+            sys.exit(
+                f"error: {data}: no folder 'Tile 1'; expected the Dubai images ('rsseg data get dubai' fetches them)"
+            )
+        config, iters = "configs/farseg/farseg_r18_dubai.yml", args.iters or 180
         roots = [f"train_dataset.dataset_root={data}", f"val_dataset.dataset_root={data}"]
         scene = glue_dubai_tile(data, "Tile 6", out / "scene" / "dubai_tile_6.tif")
     else:
         data = out / "data"
-        config, iters = "configs/farseg/farseg_r18_synth.yml", args.iters or 250
+        config, iters = "configs/farseg/farseg_r18_synth.yml", args.iters or 180
         roots = [f"train_dataset.dataset_root={data}", f"val_dataset.dataset_root={data}"]
         roots += [f"train_dataset.train_path={data}/train.txt", f"val_dataset.val_path={data}/val.txt"]
+        scenes = ["--legend", "landcover", "--scenes"]
         if not (data / "val.txt").exists():
-            step("Make a data set", "tools/synth.py", data, "--legend", "landcover", "--scenes", "16", "--size", "768", "768")
-        scene_dir = out / "scene"
-        step("Make a larger, georeferenced scene", "tools/synth.py", scene_dir, "--legend", "landcover", "--scenes", "1",
-             "--size", "1500", "2100", "--seed", "99", "--georeferenced", "--val_fraction", "0")
-        scene = next(iter(sorted((scene_dir / "images").glob("*.tif"))))
+            step("Make a data set", "tools/synth.py", data, *scenes, "16", "--size", "768", "768")
+        larger = ["1", "--size", "1500", "2100", "--seed", "99", "--georeferenced", "--val_fraction", "0"]
+        step("Make a larger, georeferenced scene", "tools/synth.py", out / "scene", *scenes, *larger)
+        scene = next(iter(sorted((out / "scene" / "images").glob("*.tif"))))
 
     opts = ["--opts", *roots]
     run, score, exported, maps = out / "run", out / "score", out / "export", out / "map"
-    step("Check the data before training", "tools/doctor.py", config, *opts)
-    step("Train a small FarSeg", "tools/train.py", "--config", config, "--iters", str(iters), "--save_interval", str(iters),
-         "--save_dir", run, "--do_eval", "--resume_model", "auto", *opts)
     weights = run / "best_model"
-    step("Score it on held-out images, by sliding window", "tools/val.py", "--config", config, "--model_path", weights,
-         "--is_slide", "--save_dir", score, *opts)
-    step("Export it as a static graph", "tools/export.py", "--config", config, "--model_path", weights, "--save_dir", exported, *opts)
-    step("Map the scene with Paddle Inference", "deploy/python/infer.py", "--config", exported / "deploy.yaml",
-         "--image_path", scene, "--save_dir", maps)
+    step("Check the data before training", "tools/doctor.py", config, *opts)
+    train = [
+        "--iters",
+        str(iters),
+        "--save_interval",
+        str(iters),
+        "--save_dir",
+        run,
+        "--do_eval",
+        "--resume_model",
+        "auto",
+    ]
+    step("Train a small FarSeg", "tools/train.py", "--config", config, *train, *opts)
+    trained = ["--config", config, "--model_path", weights]
+    step("Score held-out images by sliding window", "tools/val.py", *trained, "--is_slide", "--save_dir", score, *opts)
+    step("Export it as a static graph", "tools/export.py", *trained, "--save_dir", exported, *opts)
+    deploy = ["--config", exported / "deploy.yaml", "--image_path", scene, "--save_dir", maps]
+    step("Map the scene with Paddle Inference", "deploy/python/infer.py", *deploy)
 
     print(f"\n\033[1mDone in {(time.time() - started) / 60:.1f} minutes.\033[0m")
     for label, pattern in (("map", "*label*"), ("overlay", "*overlay*")):

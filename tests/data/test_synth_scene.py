@@ -22,7 +22,9 @@ ALL = (*FEATURES, *STRIPS)
 DIGEST = """
 import hashlib
 from paddle_rsseg.data.synth import render_scene
-scene = render_scene(5, 200, 260, scene=2, features=("airport", "river"), bands=4, dtype="uint16", collar=0.1, label_noise=0.2)
+scene = render_scene(
+    5, 200, 260, scene=2, features=("airport", "river"), bands=4, dtype="uint16", collar=0.1, label_noise=0.2
+)
 print(hashlib.sha256(scene.image.tobytes() + scene.label.tobytes()).hexdigest())
 """
 

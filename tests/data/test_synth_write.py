@@ -146,8 +146,9 @@ def test_every_class_is_in_the_pixels_of_both_parts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scenes", "fraction", "validation"), [(1, 0.25, 0), (1, 1.0, 1), (2, 0.1, 1), (12, 0.25, 3), (5, 0.0, 0), (4, 1.0, 4), (3, 0.9, 2)]
-)  # fmt: skip
+    ("scenes", "fraction", "validation"),
+    [(1, 0.25, 0), (1, 1.0, 1), (2, 0.1, 1), (12, 0.25, 3), (5, 0.0, 0), (4, 1.0, 4), (3, 0.9, 2)],
+)
 def test_split(scenes, fraction, validation):
     assert DatasetOptions(scenes=scenes, val_fraction=fraction).validation == validation
 
@@ -169,7 +170,7 @@ def test_made_once_continued_and_never_mixed(tmp_path):
         write_dataset(tmp_path, DatasetOptions(scenes=3, height=48, width=48, seed=1))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.doc").write_text("mine")
-    with pytest.raises(RssegError, match="holds 'thesis.doc'"):
+    with pytest.raises(RssegError, match=r"holds 'thesis\.doc'"):
         write_dataset(tmp_path / "other", options)
 
 
