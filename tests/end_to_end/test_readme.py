@@ -19,7 +19,7 @@ QUICK = "--batch_size 2 --log_iters 1 --no_progress"
 SMALL = "model.backbone=ResNet18"
 #: what is appended (or, with a leading "s/", replaced) so that a command takes seconds instead of hours
 SHRINK = {
-    "tools/synth.py data/synth": "s/--scenes 16 --size 768 768/--scenes 4 --size 288 288/",
+    "tools/synth.py data/synth": "s/--scenes 16 --size 768 768/--scenes 8 --size 288 288/",
     "tools/train.py --config configs/farseg/farseg_r18_synth.yml": f"--iters 4 --save_interval 2 {QUICK}",
     "tools/train.py --config configs/farseg/farseg_r50": f"--iters 2 {QUICK} --opts {SMALL} model.pretrained=null",
     "tools/val.py --config configs/farseg/farseg_r50": f"--opts {SMALL}",
