@@ -40,7 +40,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--save_dir", default=Path("output/infer"), type=Path, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:1 (default: %(default)s)")
     parser.add_argument("--cpu_threads", type=int, help="default: every core this process may use")
-    parser.add_argument("--batch_size", type=int, default=4, help="windows computed at once (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, help="windows computed at once (default: 1 on a CPU, 4 on a GPU)")
     parser.add_argument(
         "--window_weights", choices=("uniform", "cosine"), default="cosine",
         help="of the pixels of a window; cosine leaves no seams (default: %(default)s)",

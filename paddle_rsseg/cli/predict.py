@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
     run = parser.add_argument_group("the run")
-    run.add_argument("--batch_size", type=int, default=4, metavar="N", help="windows computed together (default: 4)")
+    run.add_argument("--batch_size", type=int, metavar="N", help="windows at once (default: 1 on a CPU, 4 on a GPU)")
     run.add_argument(
         "--backend", choices=("auto", "dynamic", "paddle"), default="auto",
         help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",

@@ -256,7 +256,7 @@ class TestConfig(Strict):
         average: overlapping windows average softmax probabilities (FarSeg) or logits (PaddleSeg).
         pad: small windows are padded to a ``multiple`` of 32 (FarSeg) or the whole ``window`` (PaddleSeg).
         blend: ``uniform`` weights of a window's pixels, or ``cosine``, which hides seams.
-        window_batch: windows computed together.
+        window_batch: windows computed together; None: 1 on a CPU, 4 on a GPU.
     """
 
     __test__ = False  # no pytest class
@@ -267,7 +267,7 @@ class TestConfig(Strict):
     average: Literal["probs", "logits"] = "probs"
     pad: Literal["multiple", "window"] = "multiple"
     blend: Literal["uniform", "cosine"] = "uniform"
-    window_batch: Positive = 4
+    window_batch: Positive | None = None
 
     @model_validator(mode="after")
     def _windows_touch(self) -> TestConfig:

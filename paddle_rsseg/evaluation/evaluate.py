@@ -67,7 +67,7 @@ def evaluate(
     data: Any,
     spec: InferenceSpec | None = None,
     protocol: Protocol | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     backend: str = "auto",
     device: str | None = None,
     examples: int = 0,
@@ -82,7 +82,7 @@ def evaluate(
         spec: pre- and post-processing; None: from the configuration, else from the weights.
         protocol: ``"slide"``: sliding window, each pixel of an image counted once. ``"patch"``: each image of the
             data set in one piece. None: what ``test_config`` says; ``"slide"`` where there is none.
-        batch_size: windows (or images) computed at once.
+        batch_size: windows (or images) computed at once; None: what is fastest for the back end.
         backend, device: see :func:`paddle_rsseg.inference.load.open_model`.
         examples: how many best and worst images to keep pictures of.
         progress: ``progress(done, total)``, called after each image of this process.
@@ -120,7 +120,7 @@ def evaluate(
             progress(done, len(share))
     images, best, worst = _together(images, gallery, ranks)
     matrix = sum((image.matrix for image in images), np.zeros((spec.num_classes,) * 2, np.int64))
-    info = _info(protocol, ready, spec, batch_size, len(images), ranks)
+    info = _info(protocol, ready, spec, predictor.batch_size, len(images), ranks)
     return Evaluation(
         matrix, scores(matrix), tuple(dataset.classes), tuple(dataset.palette or ()), images, best, worst,
         time.perf_counter() - started, info,

@@ -31,6 +31,11 @@ Backend = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-3
 
 
+def default_batch(backend: Backend) -> int:
+    """Windows to compute at once where nobody says: on a CPU one, whose maps stay in the caches; 4 on a GPU."""
+    return getattr(backend, "default_batch", 4)
+
+
 class DynamicBackend:
     """The model as it is, without a graph: no start-up cost, slowest on CPU.
 
@@ -42,6 +47,7 @@ class DynamicBackend:
 
     def __init__(self, model: paddle.nn.Layer):
         self.model = model
+        self.default_batch = 1 if paddle.get_device().startswith("cpu") else 4
         model.eval()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -84,6 +90,7 @@ class PaddleInferenceBackend:
             else:
                 config.enable_mkldnn()
         self.predictor = inference.create_predictor(config)
+        self.default_batch = 4 if device.startswith("gpu") else 1
         self._input = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
         self._output = self.predictor.get_output_handle(self.predictor.get_output_names()[0])
 

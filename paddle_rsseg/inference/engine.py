@@ -17,6 +17,7 @@ from paddle_rsseg import windows
 from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.data.transforms.base import resized
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.backends import default_batch
 from paddle_rsseg.inference.prefetch import prefetch
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
@@ -64,12 +65,13 @@ class WindowPredictor:
     Args:
         backend: N×C×H×W float32 → logits N×K×H×W float32 (see :mod:`paddle_rsseg.inference.backends`).
         spec: how the model wants its input and what its output means.
-        batch_size: windows given to the back end at once.
+        batch_size: windows given to the back end at once; None: what is fastest for it.
 
     A window without one valid pixel is not computed.
     """
 
-    def __init__(self, backend: Callable[[np.ndarray], np.ndarray], spec: InferenceSpec, batch_size: int = 4):
+    def __init__(self, backend: Callable[[np.ndarray], np.ndarray], spec: InferenceSpec, batch_size: int | None = None):
+        batch_size = default_batch(backend) if batch_size is None else batch_size
         if batch_size < 1:
             raise RssegError("batch_size", str(batch_size), "at least 1")
         if spec.num_classes > 255 or not 0 <= spec.ignore_index <= 255:

@@ -56,7 +56,7 @@ class Predictor:
     Args:
         model: an exported model's directory; weights or a checkpoint; a ``paddle.nn.Layer``; or a back end.
         spec, settings, backend, device: see :func:`paddle_rsseg.inference.load.open_model`.
-        batch_size: windows computed at once.
+        batch_size: windows computed at once; None: what is fastest for the back end.
         blend: window weights. A map should show no seams, so it is ``cosine`` whatever the spec says; the protocols
             of published scores are ``uniform``.
         changes: fields of the spec to replace: ``window=(512, 512), stride=(256, 256)``.
@@ -69,7 +69,7 @@ class Predictor:
         settings: Any = None,
         backend: str = "auto",
         device: str | None = None,
-        batch_size: int = 4,
+        batch_size: int | None = None,
         blend: str = "cosine",
         **changes: Any,
     ):
