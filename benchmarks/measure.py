@@ -11,7 +11,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THREAD_SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "RSSEG_NO_REEXEC")
+SWITCHES = (
+    "OMP_NUM_THREADS",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_NUM_THREADS",
+    "RSSEG_NO_REEXEC",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
+)
 
 
 def cpu() -> str:
@@ -26,15 +33,16 @@ def cpu() -> str:
 
 
 def our_switches() -> dict[str, str]:
-    """The thread switches that the project's commands start themselves with on this machine."""
+    """The switches that the project's commands start themselves with on this machine."""
     from paddle_rsseg import runtime
 
-    return runtime.cpu_environment({}, runtime.available_cores(), Path("/proc/cpuinfo").read_text())
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    return runtime.cpu_environment({}, runtime.available_cores(), cpuinfo) | runtime.heap_environment({})
 
 
 def run(python: str, script: str, *args: object, switches: dict[str, str] | None = None) -> dict:
-    """Run ``script`` under ``python`` with exactly ``switches`` of the thread switches set; its last line is JSON."""
-    env = {key: value for key, value in os.environ.items() if key not in THREAD_SWITCHES}
+    """Run ``script`` under ``python`` with exactly ``switches`` of the switches set; its last line is JSON."""
+    env = {key: value for key, value in os.environ.items() if key not in SWITCHES}
     env.update(switches or {})
     env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'benchmarks'}"
     command = [python, str(ROOT / "benchmarks" / script), *map(str, args)]

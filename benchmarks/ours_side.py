@@ -61,7 +61,7 @@ def main() -> None:
         compile_seconds = time.perf_counter() - started
         backend(image[None, : args.crop, : args.crop].transpose(0, 3, 1, 2).copy())  # warm up
         started = time.perf_counter()
-        labels = WindowPredictor(backend, spec, batch_size=args.batch).predict(image)
+        labels = WindowPredictor(backend, spec).predict(image)
         seconds = time.perf_counter() - started
         np.save(f"{args.work}/labels_ours.npy", labels)
         extra = {"compile_seconds": compile_seconds}
