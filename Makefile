@@ -9,7 +9,7 @@ EXTRAS ?= cpu,vdl
 TEST_PACKAGES ?=
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-slow lint clean help
+.PHONY: demo test test-slow test-paddle26 lint clean help
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / — /'
@@ -22,6 +22,11 @@ test: $(VENV)/.dev         ## the whole quick suite
 
 test-slow: $(VENV)/.dev    ## what takes minutes; the weekly job runs it
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-paddle26:             ## the smoke suite for PaddlePaddle 2.6.2, in an environment of its own
+	$(PYTHON) -m venv $(VENV)-paddle26
+	$(VENV)-paddle26/bin/python -m pip install --quiet --disable-pip-version-check -e . "paddlepaddle==2.6.2" "numpy<2" "pytest>=8"
+	$(VENV)-paddle26/bin/python -m pytest -m paddle26 $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev         ## lint, format and types
 	$(BIN)/ruff check .
