@@ -59,7 +59,7 @@ def main() -> None:
 
     settings = rs.load_config(ROOT / CONFIG)
     crop = next(
-        t.args["crop_size"][0] for t in settings.train_dataset.args["transforms"] if t.type == "RandomPaddingCrop"
+        t["crop_size"][0] for t in settings.train_dataset.args["transforms"] if t["type"] == "RandomPaddingCrop"
     )
     recipe = {
         "iters": args.iters,
