@@ -277,3 +277,33 @@ def test_distortions_do_what_their_names_say():
     assert np.abs(hue - image).max() > 3
     assert np.abs(hue.max(axis=2) - image.max(axis=2)).max() <= 1  # hue leaves the value alone
     assert np.abs(distort("sharpness", np.full_like(image, 90)).astype(int) - 90).max() == 0
+
+
+OUT_OF_RANGE = [
+    *[(name, {"prob": p}) for name in ("RandomHorizontalFlip", "RandomVerticalFlip") for p in (2, -0.1, float("nan"))],
+    ("RandomNoise", {"prob": 1.5}),
+    ("RandomNoise", {"max_sigma": -1}),
+    ("RandomBlur", {"prob": 5}),
+    ("RandomDistort", {"hue_prob": 2}),
+    ("RandomDistort", {"brightness_range": 1.5}),
+    ("RandomRotate90K", {"K": [0, 5]}),
+    ("RandomRotation", {"max_rotation": -3}),
+    ("RandomRotation", {"label_padding_value": 256}),
+    ("Normalize", {"scale": 0}),
+    ("Resize", {"size_divisor": 0}),
+    ("ResizeByLong", {"long_size": 0}),
+    ("ResizeByShort", {"short_size": []}),
+    ("ResizeByShort", {"short_size": [64, 0]}),
+    ("ResizeStepScaling", {"scale_step_size": -0.25}),
+    ("Padding", {"target_size": [8, 8], "label_padding_value": -1}),
+    ("PaddingByAspectRatio", {"aspect_ratio": 0}),
+    ("RandomPaddingCrop", {"label_padding_value": 1000}),
+    ("RandomScaleAspect", {"min_scale": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), OUT_OF_RANGE)
+def test_values_out_of_range_are_refused_at_once(name, arguments):
+    key = next(key for key in reversed(arguments))
+    with pytest.raises(RssegError, match=rf"^{name}\.{key}: .*; expected "):
+        TRANSFORMS.build({"type": name, **arguments})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.registry import TRANSFORMS
 
 Sample = dict[str, Any]
 Transform = Callable[[Sample, np.random.Generator], Sample]
+Number = TypeVar("Number", int, float)
 
 #: OpenCV's names, as PaddleSeg spells them
 INTERPOLATIONS = {
@@ -41,6 +44,14 @@ class Compose:
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
+
+
+def within(value: Number, where: str, low: float = 0, high: float = 1) -> Number:
+    """``value``; RssegError unless it lies from ``low`` to ``high``. The default is the range of a probability."""
+    if not low <= value <= high:  # also for NaN
+        wanted = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+        raise RssegError(where, f"{value}", wanted)
+    return value
 
 
 def mapped(

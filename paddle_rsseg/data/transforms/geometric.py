@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from paddle_rsseg.data.transforms.base import Sample, as_type, by_channels, mapped, without_holes
+from paddle_rsseg.data.transforms.base import Sample, as_type, by_channels, mapped, within, without_holes
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.registry import TRANSFORMS
 
@@ -17,7 +17,7 @@ class RandomHorizontalFlip:
     """Left and right exchanged with probability ``prob``."""
 
     def __init__(self, prob: float = 0.5):
-        self.prob = prob
+        self.prob = within(prob, "RandomHorizontalFlip.prob")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
@@ -30,7 +30,7 @@ class RandomVerticalFlip:
     """Top and bottom exchanged with probability ``prob``."""
 
     def __init__(self, prob: float = 0.1):
-        self.prob = prob
+        self.prob = within(prob, "RandomVerticalFlip.prob")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
@@ -45,10 +45,10 @@ class RandomRotate90K:
     def __init__(self, K: Sequence[int] = (0, 1, 2, 3)):
         if not K:
             raise RssegError("RandomRotate90K.K", "an empty list", "quarter turns, such as [0, 1, 2, 3]")
-        self.K = tuple(K)
+        self.K = tuple(within(k, "RandomRotate90K.K", 0, 3) for k in K)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        k = self.K[rng.integers(len(self.K))] % 4
+        k = self.K[rng.integers(len(self.K))]
         if k == 0:
             return sample
         return mapped(sample, lambda image: np.rot90(image, k), lambda mask: np.rot90(mask, k))
@@ -66,12 +66,12 @@ class RandomRotation:
     def __init__(
         self, max_rotation: float = 15, im_padding_value: float | list[float] = 127.5, label_padding_value: int = 255
     ):
-        self.max_rotation = max_rotation
+        self.max_rotation = within(max_rotation, "RandomRotation.max_rotation", 0, 180)
         self.im_padding_value = im_padding_value
-        self.label_padding_value = label_padding_value
+        self.label_padding_value = within(label_padding_value, "RandomRotation.label_padding_value", 0, 255)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if self.max_rotation <= 0:
+        if self.max_rotation == 0:
             return sample
         height, width = sample["image"].shape[:2]
         matrix = cv2.getRotationMatrix2D(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from paddle_rsseg.data.transforms.base import Sample, as_type, by_channels, without_holes
+from paddle_rsseg.data.transforms.base import Sample, as_type, by_channels, within, without_holes
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.spec import normalize
 from paddle_rsseg.registry import TRANSFORMS
@@ -31,6 +32,8 @@ class Normalize:
             raise RssegError("Normalize", f"{len(mean)} means and {len(std)} stds", "the same number")
         if not all(s > 0 for s in std):
             raise RssegError("Normalize.std", f"{list(std)}", "numbers above 0")
+        if scale is not None and not scale > 0:
+            raise RssegError("Normalize.scale", f"{scale}", "a number above 0")
         self.mean, self.std, self.scale = tuple(mean), tuple(std), scale
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -75,7 +78,8 @@ class RandomNoise:
     """
 
     def __init__(self, prob: float = 0.5, max_sigma: float = 10.0):
-        self.prob, self.max_sigma = prob, max_sigma
+        self.prob = within(prob, "RandomNoise.prob")
+        self.max_sigma = within(max_sigma, "RandomNoise.max_sigma", 0, inf)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
@@ -98,7 +102,7 @@ class RandomBlur:
     """
 
     def __init__(self, prob: float = 0.1, blur_type: Literal["gaussian", "median", "blur", "random"] = "gaussian"):
-        self.prob, self.blur_type = prob, blur_type
+        self.prob, self.blur_type = within(prob, "RandomBlur.prob"), blur_type
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
@@ -160,6 +164,10 @@ class RandomDistort:
             "brightness": brightness_prob, "contrast": contrast_prob, "saturation": saturation_prob,
             "hue": hue_prob, "sharpness": sharpness_prob,
         }  # fmt: skip
+        for name in self.ranges:
+            # beyond 1 a factor would be negative: a picture turned inside out
+            within(self.ranges[name], f"RandomDistort.{name}_range", 0, 128 if name == "hue" else 1)
+            within(self.probs[name], f"RandomDistort.{name}_prob")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         image = sample["image"]

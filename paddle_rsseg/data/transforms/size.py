@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from paddle_rsseg.data.transforms.base import INTERPOLATIONS, Sample, cropped, padded, resized
+from paddle_rsseg.data.transforms.base import INTERPOLATIONS, Sample, cropped, padded, resized, within
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.registry import TRANSFORMS
 
@@ -41,6 +41,8 @@ class Resize:
     ):
         self.target_size = _pair(target_size, "Resize.target_size")
         self.keep_ratio = keep_ratio
+        if size_divisor is not None:
+            within(size_divisor, "Resize.size_divisor", 1, math.inf)
         self.size_divisor = size_divisor
         self.interp = interp
 
@@ -65,7 +67,7 @@ class ResizeByLong:
     """The longer side becomes ``long_size`` pixels."""
 
     def __init__(self, long_size: int):
-        self.long_size = long_size
+        self.long_size = within(long_size, "ResizeByLong.long_size", 1, math.inf)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["image"].shape[:2]
@@ -78,7 +80,11 @@ class ResizeByShort:
 
     def __init__(self, short_size: int | list[int], max_size: float = 1e10):
         self.short_sizes = (short_size,) if isinstance(short_size, int) else tuple(short_size)
-        self.max_size = max_size
+        if not self.short_sizes:
+            raise RssegError("ResizeByShort.short_size", "an empty list", "one size or several")
+        for size in self.short_sizes:
+            within(size, "ResizeByShort.short_size", 1, math.inf)
+        self.max_size = within(max_size, "ResizeByShort.max_size", 1, math.inf)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["image"].shape[:2]
@@ -110,7 +116,7 @@ class ResizeStepScaling:
     def __init__(self, min_scale_factor: float = 0.75, max_scale_factor: float = 1.25, scale_step_size: float = 0.25):
         _check_range("ResizeStepScaling", min_scale_factor, max_scale_factor)
         self.min_scale_factor, self.max_scale_factor = min_scale_factor, max_scale_factor
-        self.scale_step_size = scale_step_size
+        self.scale_step_size = within(scale_step_size, "ResizeStepScaling.scale_step_size", 0, math.inf)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         low, high = self.min_scale_factor, self.max_scale_factor
@@ -137,7 +143,7 @@ class Padding:
     ):
         self.target_size = _pair(target_size, "Padding.target_size")
         self.im_padding_value = im_padding_value
-        self.label_padding_value = label_padding_value
+        self.label_padding_value = within(label_padding_value, "Padding.label_padding_value", 0, 255)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["image"].shape[:2]
@@ -156,9 +162,11 @@ class PaddingByAspectRatio:
     def __init__(
         self, aspect_ratio: float = 1, im_padding_value: float | list[float] = 127.5, label_padding_value: int = 255
     ):
+        if not 0 < aspect_ratio < math.inf:
+            raise RssegError("PaddingByAspectRatio.aspect_ratio", f"{aspect_ratio}", "width / height, above 0")
         self.aspect_ratio = aspect_ratio
         self.im_padding_value = im_padding_value
-        self.label_padding_value = label_padding_value
+        self.label_padding_value = within(label_padding_value, "PaddingByAspectRatio.label_padding_value", 0, 255)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["image"].shape[:2]
@@ -189,7 +197,7 @@ class RandomPaddingCrop:
     ):
         self.crop_size = _pair(crop_size, "RandomPaddingCrop.crop_size")
         self.im_padding_value = im_padding_value
-        self.label_padding_value = label_padding_value
+        self.label_padding_value = within(label_padding_value, "RandomPaddingCrop.label_padding_value", 0, 255)
         if category_max_ratio <= 0:
             raise RssegError("RandomPaddingCrop.category_max_ratio", f"{category_max_ratio}", "more than 0")
         self.category_max_ratio = category_max_ratio
@@ -228,7 +236,8 @@ class RandomScaleAspect:
     """
 
     def __init__(self, min_scale: float = 0.5, aspect_ratio: float = 0.33):
-        self.min_scale, self.aspect_ratio = min_scale, aspect_ratio
+        self.min_scale = within(min_scale, "RandomScaleAspect.min_scale")
+        self.aspect_ratio = within(aspect_ratio, "RandomScaleAspect.aspect_ratio")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.min_scale == 0 or self.aspect_ratio == 0:
