@@ -66,6 +66,7 @@ class Raster:
         height, width: pixels.
         count: bands that are image data: a band the file calls alpha is left out, unless it is asked for by number
             in ``read``. (TIFF writers often tag a fourth band, near infrared too, as alpha: name it in ``bands``.)
+        readable: the highest band that may be asked for by number: ``count``, and one more with such a band.
         dtype: number type of the pixels.
         crs, transform: rasterio's; None and the identity where the file has no georeference.
         nodata: the file's own value for "no data", or None.
@@ -117,6 +118,10 @@ class Raster:
     def count(self) -> int:
         facts = self._facts
         return 3 if self._palette is not None else facts.count - (facts.alpha is not None)
+
+    @property
+    def readable(self) -> int:
+        return 3 if self._palette is not None else self._facts.count
 
     @property
     def dtype(self) -> np.dtype:
@@ -204,12 +209,11 @@ class Raster:
             0 <= window.y0 < window.y1 <= facts.height and 0 <= window.x0 < window.x1 <= facts.width
         ):
             raise ValueError(f"{self.path}: {window} does not lie inside {facts.height} x {facts.width} pixels")
-        available = 3 if self._palette is not None else facts.count
-        if bands is not None and not all(1 <= b <= available for b in bands):
+        if bands is not None and not all(1 <= b <= self.readable for b in bands):
             raise RssegError(
                 self.path,
                 f"bands {list(bands)} asked for",
-                f"numbers from 1 to {available}, the bands of this file",
+                f"numbers from 1 to {self.readable}, the bands of this file",
                 "bands are counted from 1",
             )
 
@@ -388,6 +392,7 @@ class ArrayRaster:
             raise RssegError("image", f"an array of shape {array.shape}", "H×W×C or H×W, not empty")
         self._array = array[..., None] if array.ndim == 2 else array
         self.height, self.width, self.count = self._array.shape
+        self.readable = self.count
         self.dtype = array.dtype
         self.crs, self.nodata = crs, nodata
         self.transform = rasterio.Affine.identity() if transform is None else transform

@@ -25,7 +25,7 @@ class RasterView:
         self.raster, self.window = raster, window
         self.path = raster.path
         self.height, self.width = window.height, window.width
-        self.count, self.dtype = raster.count, raster.dtype
+        self.count, self.readable, self.dtype = raster.count, raster.readable, raster.dtype
         self.crs, self.nodata, self.colormap = raster.crs, raster.nodata, raster.colormap
         self.descriptions = raster.descriptions
 

@@ -203,9 +203,9 @@ class WindowPredictor:
                 wanted,
                 "choose them with --bands, or bands: [...] in the data set's settings",
             )
-        if self.spec.bands is not None and max(self.spec.bands) > raster.count:
+        if self.spec.bands is not None and max(self.spec.bands) > raster.readable:
             raise RssegError(
-                where, f"{raster.count} bands", f"at least {max(self.spec.bands)}, for bands {list(self.spec.bands)}"
+                where, f"{raster.readable} bands", f"at least {max(self.spec.bands)}, for bands {list(self.spec.bands)}"
             )
 
     # ------------------------------------------------------------------ out: logits to labels

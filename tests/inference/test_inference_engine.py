@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -266,3 +269,19 @@ def test_what_does_not_fit_is_told():
         exploded.predict(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(RssegError, match="at most 255"):
         WindowPredictor(Smear(), InferenceSpec(num_classes=300))
+
+
+def test_a_band_tagged_alpha_is_read_where_bands_name_it(tmp_path):
+    """GDAL tags the fourth band of an RGB TIFF as alpha, near infrared too; its 0 is then no missing pixel."""
+    truth = np.random.default_rng(0).integers(0, CLASSES, (40, 50), dtype=np.uint8)
+    image = np.stack([np.zeros_like(truth)] * 3 + [truth])
+    path = tmp_path / "rgbn.tif"
+    profile = {"driver": "GTiff", "height": 40, "width": 50, "count": 4, "dtype": "uint8", "photometric": "RGB"}
+    with rasterio.open(path, "w", **profile, ALPHA="YES", transform=rasterio.Affine.translation(9, 9)) as file:
+        file.write(image)
+    spec = InferenceSpec(**IDENTITY, bands=(4,), window=(32, 32), stride=(16, 16))
+    engine = WindowPredictor(one_hot, spec)
+    assert np.array_equal(engine.predict(path), truth)
+    assert np.array_equal(next(engine.predict_whole([path])), truth)
+    with pytest.raises(RssegError, match="4 bands; expected at least 5"):
+        WindowPredictor(one_hot, dataclasses.replace(spec, bands=(5,))).predict(path)
