@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, cpu
+from measure import ROOT, clean_environment, cpu
 
 CONFIG = "configs/farseg/farseg_r18_dubai.yml"
 
@@ -24,8 +24,7 @@ CONFIG = "configs/farseg/farseg_r18_dubai.yml"
 def call(*words: object) -> float:
     """Run a command of the project or a peer; seconds it took."""
     started = time.time()
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([str(w) for w in words], cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run([str(w) for w in words], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: {' '.join(map(str, words))} failed:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
     return time.time() - started
@@ -72,6 +71,9 @@ def main() -> None:
     for seed in args.seeds:
         work = args.work / f"seed_{seed}"
         work.mkdir(parents=True, exist_ok=True)
+        if (work / "row.json").exists():  # an interrupted benchmark goes on with the next seed
+            rows.append(json.loads((work / "row.json").read_text()))
+            continue
         initial_weights(seed, work / "init.npz", work / "init.safetensors")
         # the plain loop has no warm-up, so neither side has
         schedule = [f"loss.types.0.T_max={args.iters // 2}", "lr_scheduler.warmup_iters=0"]
@@ -129,6 +131,7 @@ def main() -> None:
             )
             scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["mIoU"]
         rows.append({"seed": seed, "mIoU": scores, "train_seconds": seconds})
+        (work / "row.json").write_text(json.dumps(rows[-1]))
         print(
             f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), "
             f"torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",

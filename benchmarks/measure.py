@@ -40,11 +40,16 @@ def our_switches() -> dict[str, str]:
     return runtime.cpu_environment({}, runtime.available_cores(), cpuinfo) | runtime.heap_environment({})
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's environment without the switches; importing Paddle has put OMP_NUM_THREADS=1 there."""
+    env = {key: value for key, value in os.environ.items() if key not in SWITCHES}
+    env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'benchmarks'}"
+    return env
+
+
 def run(python: str, script: str, *args: object, switches: dict[str, str] | None = None) -> dict:
     """Run ``script`` under ``python`` with exactly ``switches`` of the switches set; its last line is JSON."""
-    env = {key: value for key, value in os.environ.items() if key not in SWITCHES}
-    env.update(switches or {})
-    env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'benchmarks'}"
+    env = clean_environment() | (switches or {})
     command = [python, str(ROOT / "benchmarks" / script), *map(str, args)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
