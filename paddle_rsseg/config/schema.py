@@ -45,7 +45,7 @@ class Strict(BaseModel):
                     raise complaint(f"unknown key {key!r}", fix=did_you_mean(str(key), cls.model_fields), key=str(key))
                 # pydantic would read `iters: yes` as 1
                 if isinstance(value, bool) and bool not in (field.annotation, *get_args(field.annotation)):
-                    raise complaint(f"{value!r} is no value for {key!r}", "not yes or no", key=key)
+                    raise complaint("yes" if value else "no", "another value than yes or no", key=key)
         return values
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.runtime import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ def over(
         num_workers: processes; None: one per processor; 0 or 1: none but this one.
         console: where progress is shown; None: nowhere.
     """
-    workers = min(len(os.sched_getaffinity(0)) if num_workers is None else num_workers, len(items))
+    workers = min(worker_count(num_workers), len(items))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True) if console else nullcontext()
     if workers <= 1:
@@ -59,6 +59,15 @@ def over(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def worker_count(num_workers: int | None) -> int:
+    """``num_workers``, or one for each processor; RssegError for a negative number."""
+    if num_workers is None:
+        return available_cores()
+    if num_workers < 0:
+        raise RssegError("--num_workers", f"{num_workers}", "0 or more")
+    return num_workers
 
 
 def _set_context(function: Callable[[Any, Any], Any], context: Any) -> None:

@@ -6,7 +6,7 @@ Parameter names are those of the official release, so its weights load by a plai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import paddle
 import paddle.nn as nn
@@ -188,10 +188,10 @@ class FarSeg(nn.Layer):
         scale_aware_proj: bool = True,
         scene_relation: bool = True,
         decoder_out_channels: int = 128,
-        norm: str = "BatchNorm",
+        norm: Literal["BatchNorm", "GroupNorm"] = "BatchNorm",
         num_groups: int = 32,
-        output_stride: int | None = None,
-        freeze_at: int | None = None,
+        output_stride: Literal[8, 16, 32] | None = None,
+        freeze_at: Literal[0, 1, 2, 3, 4, 5] | None = None,
         batchnorm_trainable: bool | None = None,
         with_cp: bool | Sequence[bool] | None = None,
     ):

@@ -336,7 +336,7 @@ def test_every_key_misspelt_is_told_with_the_right_one(tmp_path, path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("batch_size=yes", "True is no value for 'batch_size'"),
+        ("batch_size=yes", "batch_size: yes; expected another value than yes or no"),
         ("batch_size=0", "batch_size: 0; expected greater than or equal to 1"),
         ("iters=six", "iters: six; expected an integer"),
         ("iters=2.5", "iters: 2.5; expected an integer"),
@@ -353,6 +353,10 @@ def test_every_key_misspelt_is_told_with_the_right_one(tmp_path, path):
         ("model.backbone={type: ResNet51}", "model.backbone.type: unknown backbone 'ResNet51'"),
         ("model.backbone={output_stride: 8}", "model.backbone: {'output_stride': 8}; expected a mapping {type: Name"),
         ("model.num_classes=sixteen", "model.num_classes: sixteen; expected an integer"),
+        ("model.output_stride=7", "model.output_stride: 7; expected 8, 16 or 32"),
+        ("model.backbone={type: ResNet18, output_stride: 7}", "model.backbone.output_stride: 7; expected 8, 16 or 32"),
+        ("model.freeze_at=6", "model.freeze_at: 6; expected 0, 1, 2, 3, 4 or 5"),
+        ("model.norm=BatchNom", "model.norm: BatchNom; expected 'BatchNorm' or 'GroupNorm'"),
         ("model.pretrained=3", "model.pretrained: 3; expected the path of a weights file"),
         ("model.scale_aware_proj=maybe", "model.scale_aware_proj: maybe; expected a boolean"),
         ("train_dataset.type=Datasett", "train_dataset.type: unknown data set 'Datasett'; did you mean 'Dataset'?"),
@@ -361,6 +365,8 @@ def test_every_key_misspelt_is_told_with_the_right_one(tmp_path, path):
         ("train_dataset.transforms=Normalize", "train_dataset.transforms: Normalize; expected a list"),
         ("train_dataset.transforms=[Normalize]", "train_dataset.transforms.0: 'Normalize'; expected a mapping"),
         ("train_dataset.transforms.0.type=RandomHorizontalFlop", "did you mean 'RandomHorizontalFlip'?"),
+        ("train_dataset.transforms.0.prob=2", "train_dataset.transforms.0.prob: 2.0; expected 0 to 1"),
+        ("train_dataset.transforms.2.K=[5]", "train_dataset.transforms.2.K: 5; expected 0 to 3"),
         ("train_dataset.transforms.0.prob=high", "train_dataset.transforms.0.prob: high; expected a number"),
         ("train_dataset.transforms.0.prob=yes", "train_dataset.transforms.0.prob: True; expected a number"),
         ("train_dataset.transforms.3.std=[0, 1, 1]", "transforms.3.std: [0, 1, 1]; expected numbers above 0"),

@@ -68,6 +68,7 @@ def test_list_files_as_paddleseg_writes_them(tmp_path):
     ("text", "message"),
     [
         ("a.png\n", r"list\.txt:1: 'a\.png'; expected image label"),
+        ("\n \n", r"list\.txt: empty; expected a line 'image label'"),
         ("x.png y.png\na b.png c.png\n", r"list\.txt:2: .*separator"),
     ],
 )

@@ -14,6 +14,7 @@ from paddle_rsseg.data import statistics
 from paddle_rsseg.data.datasets import Dataset, FolderDataset
 from paddle_rsseg.data.doctor import diagnose
 from paddle_rsseg.data.statistics import BandStatistics, compute_statistics
+from paddle_rsseg.errors import RssegError
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -58,6 +59,11 @@ def sound(tmp_path):
     make(tmp_path, "train")
     make(tmp_path, "val", 2)
     return tmp_path
+
+
+def test_a_negative_number_of_processes_is_refused(sound):
+    with pytest.raises(RssegError, match="--num_workers: -2"):
+        diagnose({"train": load(sound, "train")}, num_workers=-2)
 
 
 def only(diagnosis, code, severity):

@@ -191,6 +191,14 @@ def test_options_that_do_not_fit(tmp_path, options, message):
     assert not (tmp_path / "new").exists()
 
 
+def test_bad_arguments_leave_nothing(tmp_path):
+    with pytest.raises(RssegError, match="--num_workers: -1; expected 0 or more"):
+        write_dataset(tmp_path / "new", DatasetOptions(scenes=1), num_workers=-1)
+    with pytest.raises(RssegError, match=r"--preview: .*scene\.jpg; expected the name of a \.png file"):
+        write_preview(tmp_path / "scene.jpg", DatasetOptions(scenes=1))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("legend", ["isaid", "landcover"])
 def test_preview_is_a_small_picture(tmp_path, legend):
     path = tmp_path / "docs" / "preview.png"

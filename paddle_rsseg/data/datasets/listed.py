@@ -69,4 +69,6 @@ def read_list(path: str, root: str, separator: str = " ", labels: bool = True) -
             raise RssegError(f"{path}:{number}", repr(line.strip()), wanted, fix)
         joined = [str(Path(root) / part) for part in parts]
         pairs.append((joined[0], joined[1] if len(joined) == 2 else None))
+    if not pairs:
+        raise RssegError(path, "empty", f"a line 'image{separator}label' for each image")
     return pairs

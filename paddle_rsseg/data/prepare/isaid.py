@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from paddle_rsseg.data.parallel import worker_count
 from paddle_rsseg.data.prepare import worker
 from paddle_rsseg.data.prepare.isaid_cut import IGNORE, JOURNAL, Options, cut, files_of, finished, write_whole
 from paddle_rsseg.data.prepare.isaid_legend import CLASSES, SHORT_CLASSES
@@ -191,10 +192,7 @@ def _check_disk(out: Path, todo: Iterable[Pair], options: Options) -> None:
 @contextmanager
 def _pool(num_workers: int | None) -> Iterator[Executor | None]:
     """Worker processes, or None for 0. On the way out they finish the image at hand and drop the rest."""
-    if num_workers is None:
-        num_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if num_workers < 0:
-        raise RssegError("--num_workers", f"{num_workers}", "0 or more")
+    num_workers = worker_count(num_workers)
     if num_workers == 0:
         yield None
         return
@@ -232,9 +230,9 @@ def _run(pool: Executor | None, jobs: Sequence[tuple[Callable[..., R], Any, Any,
 def _progress(
     results: Iterator[tuple[int, R]], sizes: Sequence[int], title: str, console: Console
 ) -> Iterator[tuple[int, R]]:
-    """Pass results on and show how many image/label pairs are done, and how long the rest takes."""
+    """Pass results on and show how many files are written, a label counting as one with its image."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("pairs"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     if not sizes:

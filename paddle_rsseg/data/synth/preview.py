@@ -30,6 +30,8 @@ def write_preview(path: str | Path, options: DatasetOptions, count: int = 3) -> 
         RssegError: the file cannot be written.
     """
     options.check()
+    if Path(path).suffix.lower() != ".png":
+        raise RssegError("--preview", f"{path}", "the name of a .png file")
     # seen by a person: three bands as on a screen, whatever the data set has, and labels without noise
     options = replace(options, bands=3, dtype="uint8", label_noise=0.0)
     stream = options.stream(0, ())

@@ -19,7 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as GdalWindow
 from rich.console import Console
 
-from paddle_rsseg.data.parallel import over
+from paddle_rsseg.data.parallel import over, worker_count
 from paddle_rsseg.data.prepare.isaid_legend import PALETTES
 from paddle_rsseg.data.synth import materials
 from paddle_rsseg.data.synth.features import FEATURES, STRIPS
@@ -118,6 +118,7 @@ def write_dataset(
         RssegError: an option out of its range, or a directory that holds something else.
     """
     options.check()
+    num_workers = worker_count(num_workers)
     out = Path(out)
     record = {"version": VERSION, **asdict(options)}
     counts = _prepare(out, record)

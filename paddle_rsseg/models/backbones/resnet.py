@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import paddle
 import paddle.nn as nn
@@ -100,8 +101,8 @@ class ResNet(nn.Layer):
         block: type[BasicBlock] | type[Bottleneck],
         depths: Sequence[int],
         in_channels: int = 3,
-        output_stride: int = 32,
-        freeze_at: int = 0,
+        output_stride: Literal[8, 16, 32] = 32,
+        freeze_at: Literal[0, 1, 2, 3, 4, 5] = 0,
         batchnorm_trainable: bool = True,
         with_cp: bool | Sequence[bool] = False,
     ):
@@ -202,8 +203,8 @@ def _register(name: str, block: type[BasicBlock] | type[Bottleneck], depths: tup
     @BACKBONES.register(name)
     def build(
         in_channels: int = 3,
-        output_stride: int = 32,
-        freeze_at: int = 0,
+        output_stride: Literal[8, 16, 32] = 32,
+        freeze_at: Literal[0, 1, 2, 3, 4, 5] = 0,
         batchnorm_trainable: bool = True,
         with_cp: bool | Sequence[bool] = False,
     ) -> ResNet:
