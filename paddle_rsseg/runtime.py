@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from paddle_rsseg.errors import RssegError
@@ -24,8 +24,11 @@ from paddle_rsseg.errors import RssegError
 OPT_OUT = "RSSEG_NO_REEXEC"
 #: the process that was started again carries its own number here; a child of it is another process
 MARK = "RSSEG_REEXEC_PID"
-#: what Paddle prints about threads at every import; we have chosen them deliberately
-_PADDLE_NOISE = ("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")
+#: how lines begin that Paddle prints about threads at every import, and about its own flags in every rank
+_PADDLE_NOISE = (
+    "WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY",
+    "======================= Modified FLAGS", "FLAGS(name=", "=" * 71 + "\n",
+)  # fmt: skip
 
 
 def available_cores() -> int:
@@ -151,6 +154,8 @@ def ignore_remarks() -> None:
 def quiet_paddle() -> None:
     """Import Paddle without its remarks on ccache and threads; anything else it says is passed on.
 
+    Its C++ half writes to the terminal by itself, across a progress bar: errors only, unless GLOG_minloglevel is set.
+
     Raises:
         RssegError: no Paddle, or one that cannot work with the NumPy that is there.
     """
@@ -159,10 +164,18 @@ def quiet_paddle() -> None:
         raise RssegError("environment", "PaddlePaddle is not installed", fix="pip install paddlepaddle (or -gpu)")
     check_numpy(version, version_of("numpy"))
     ignore_remarks()
+    os.environ.setdefault("GLOG_minloglevel", "2")  # read when the library loads
+    with without_noise():
+        import paddle  # noqa: F401
+
+
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+    """Hold back what Python code of the block writes to stderr, and pass on all but Paddle's remarks at the end."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            import paddle  # noqa: F401
+            yield
     finally:
         for line in said.getvalue().splitlines(keepends=True):
             if not line.startswith(_PADDLE_NOISE):

@@ -9,9 +9,10 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare clone has the package beside this folder
 
@@ -69,6 +70,11 @@ def run(args: argparse.Namespace) -> int:
     predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights)
     if args.benchmark:
         print(f"model loaded in {time.perf_counter() - started:.2f} s")
+        # the first window also prepares the operators; its time belongs to no image
+        started = time.perf_counter()
+        batch = predictor.engine.batch_size
+        network(np.zeros((batch, spec.in_channels, *spec.window), np.float32))
+        print(f"warmed up with a batch of {batch} in {time.perf_counter() - started:.2f} s")
     failed = 0
     for path, name in images:
         network.seconds, network.windows, started = 0.0, 0, time.perf_counter()
@@ -90,8 +96,9 @@ def run(args: argparse.Namespace) -> int:
 class Timed:
     """A back end that notes how long it computed."""
 
-    def __init__(self, backend: Callable[[Any], Any]):
+    def __init__(self, backend: Any):
         self.backend = backend
+        self.default_batch = backend.default_batch
         self.seconds = 0.0
         self.windows = 0
 
@@ -108,7 +115,10 @@ def verify(config: Path) -> None:
     import yaml
 
     path = config / "deploy.yaml" if config.is_dir() else config
-    for name, expected in yaml.safe_load(path.read_text(encoding="utf-8")).get("sha256", {}).items():
+    sums = yaml.safe_load(path.read_text(encoding="utf-8")).get("sha256")
+    if not isinstance(sums, dict) or len(sums) != 2:
+        raise RssegError(path, f"sha256: {sums}", "one sum each for the graph and its parameters", "export it again")
+    for name, expected in sums.items():
         file = path.parent / name
         if not file.is_file():
             raise RssegError(file, "no such file", "the files of one export together")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import errno
 import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from paddle_rsseg import __version__, runtime
 from paddle_rsseg.errors import RssegError, did_you_mean
@@ -18,10 +20,15 @@ from paddle_rsseg.errors import RssegError, did_you_mean
 #: the first line of its docstring is its help, and ``NEEDS_PADDLE = True`` says that it computes
 VERBS = ("synth", "data", "prepare", "stats", "doctor", "train", "val", "predict", "export", "convert", "info")
 HERE = Path(__file__).parent
+#: what the machine refuses, wherever it happens: no room, no right. Told in one line; other OSErrors are our mistakes
+MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class Parser(argparse.ArgumentParser):
-    """Says which option may have been meant."""
+    """Refuses in one line, and says which option may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; '{self.prog} --help' shows the arguments\n")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
         namespace, unknown = super().parse_known_args(args, namespace)
@@ -58,12 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RssegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `rsseg info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def verbs() -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from paddle_rsseg import __version__
@@ -64,8 +65,11 @@ def export(
     spec, size = _fix_size(spec, input_shape)
     target = Path(save_dir)
     _check_target(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise RssegError(target, f"cannot be made ({error.strerror})", "a place that may be written to") from error
     try:
         comparison = _write_graph(model, spec, size, temporary)
         _describe(temporary, spec, size, comparison, details)
@@ -144,6 +148,10 @@ def _write_graph(model: Any, spec: InferenceSpec, size: tuple[int, int] | None, 
 
     from paddle_rsseg.inference.backends import DynamicBackend, PaddleInferenceBackend, save_static
 
+    wrong = [name for name, tensor in model.state_dict().items() if not np.isfinite(tensor.numpy()).all()]
+    if wrong:
+        seen = f"{len(wrong)} of its tensors hold NaN or infinity ({wrong[0]})"
+        raise RssegError(type(model).__name__, seen, "finite weights", "not exported; take an earlier checkpoint")
     training = model.training
     try:
         save_static(model, directory, spec.in_channels, size)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -88,6 +90,7 @@ class InferenceSpec:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         for name in ("mean", "std"):
             if len(getattr(self, name)) != self.in_channels:
                 raise RssegError(
@@ -103,10 +106,29 @@ class InferenceSpec:
         if any(s > w for s, w in zip(self.stride, self.window, strict=True)):
             raise RssegError(
                 "test_config.stride",
-                f"{self.stride} is larger than the window {self.window}",
+                "{1}×{0} (width × height) is larger than the window {3}×{2}".format(*self.stride, *self.window),
                 "stride ≤ crop_size",
                 "a larger stride leaves gaps between the windows",
             )
+
+    def _check_numbers(self) -> None:
+        """The types and ranges of a description that may come from a file somebody has edited."""
+        whole, pairs = ("num_classes", "in_channels", "pad_to", "bands"), ("window", "stride", "resize")
+        for name in (*whole, *pairs, "mean", "std", "scale"):
+            given = getattr(self, name)
+            values = given if isinstance(given, (tuple, list)) else () if given is None else (given,)
+            if name in (*whole, *pairs):
+                right = all(isinstance(v, Integral) and int(v) >= 1 for v in values)
+                wanted = f"{'two ' if name in pairs else ''}whole numbers of at least 1"
+            else:
+                right = all(isinstance(v, Real) and isfinite(v) and (float(v) > 0 or name == "mean") for v in values)
+                wanted = "numbers" if name == "mean" else "numbers above 0"
+            if not right or (name in pairs and given is not None and len(values) != 2):
+                raise RssegError(f"inference.{name}", repr(given), wanted)
+        for name in ("classes", "palette"):
+            given = getattr(self, name)
+            if given and len(given) != self.num_classes:
+                raise RssegError(f"inference.{name}", f"{len(given)} for {self.num_classes} classes", "one a class")
 
     def normalize(self, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
         """H×W×C pixels of the chosen bands → float32 H×W×C network input."""

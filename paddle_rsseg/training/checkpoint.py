@@ -37,7 +37,11 @@ def whole_directory(path: Path) -> Iterator[Path]:
     hidden = path.with_name(NEW + path.name)
     remove(hidden)
     hidden.mkdir(parents=True)
-    yield hidden
+    try:
+        yield hidden
+    except BaseException:  # a full disk, Ctrl-C: half a checkpoint must not take the room of a whole one
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
     for file in hidden.iterdir():
         with open(file, "rb") as opened:
             os.fsync(opened.fileno())

@@ -15,6 +15,7 @@ import paddle.distributed as dist
 from paddle import nn
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.runtime import without_noise
 
 T = TypeVar("T")
 
@@ -46,7 +47,8 @@ def setup(device: str | None) -> str:
         raise RssegError("--device gpu", seen, "a GPU and paddlepaddle-gpu", "use --device cpu")
     paddle.set_device(device)  # under paddle.distributed.launch, "gpu" is the GPU of this rank
     if world_size() > 1 and not dist.is_initialized():
-        dist.init_parallel_env()
+        with without_noise():
+            dist.init_parallel_env()
     return device
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import paddle
+import yaml
 from paddle import nn
 
 from paddle_rsseg.config import Settings, build_dataset, check_paths, inference_spec, load_config, override
@@ -25,6 +26,9 @@ from paddle_rsseg.training.hooks import Checkpointer, Evaluation, Journal, Metri
 from paddle_rsseg.training.loop import Hook, Trainer
 from paddle_rsseg.training.precision import Precision
 from paddle_rsseg.training.schedule import build_schedule
+
+#: settings that resuming does not compare one by one
+_TOLD_ELSEWHERE = {"batch_size", "accumulate", "seed", "precision", "amp_level", "early_stop_intervals"}
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,11 @@ def _train(settings: Settings, options: RunOptions, device: str) -> TrainResult:
     if folder:
         display.say(f"resumed from {folder} at iteration {trainer.iteration}")
         _compare(checkpoint.read_state(folder)["run"], facts, display.say)
+        _compare(
+            _flat(yaml.safe_load((folder / "config.yml").read_text(encoding="utf-8"))),
+            _flat(yaml.safe_load(settings.dump())),
+            display.say,
+        )
     sync = ", sync BN" if wants_sync_bn(settings) else ""
     display.say(
         f"training {settings.model.type} on {len(parts.dataset)} images, {images} an iteration, for {settings.iters} "
@@ -256,18 +265,37 @@ class Evaluator:
 
 def _prepare_directory(save_dir: Path, resume: str | None) -> Path | None:
     """Clear leftovers of killed runs; the checkpoint to go on from."""
+    checkpoint.recover(save_dir)
+    folder = checkpoint.choose_resume(resume, save_dir)
     try:
         save_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RssegError(
             f"--save_dir {save_dir}", f"cannot be made ({error.strerror})", "a writable directory"
         ) from None
-    checkpoint.recover(save_dir)
-    return checkpoint.choose_resume(resume, save_dir)
+    return folder
 
 
 def _compare(before: Mapping[str, Any], now: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """Say what makes a resumed run differ from an uninterrupted one."""
-    for key, value in now.items():
-        if before.get(key) != value:
-            say(f"note: {key} was {before.get(key)}, is {value}: not what an uninterrupted run would have become")
+    for key in dict.fromkeys([*now, *before]):
+        if before.get(key) != now.get(key):
+            seen, value = (str(side.get(key, "not set")) for side in (before, now))
+            say(f"note: {key} was {seen}, is {value}: not what an uninterrupted run would have become")
+
+
+def _flat(settings: Any, place: str = "") -> dict[str, Any]:
+    """``{"lr_scheduler.power": 0.9, …}`` of the settings that change what a run becomes.
+
+    Without those that the facts of a run say better, and those that only decide when it ends.
+    """
+    if isinstance(settings, Mapping):
+        parts = {str(key): value for key, value in settings.items() if place or key not in _TOLD_ELSEWHERE}
+    elif isinstance(settings, list):
+        parts = {str(i): value for i, value in enumerate(settings)}
+    else:
+        return {place: settings}
+    found: dict[str, Any] = {}
+    for key, value in parts.items():
+        found |= _flat(value, f"{place}.{key}" if place else key)
+    return found

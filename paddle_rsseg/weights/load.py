@@ -66,6 +66,9 @@ def match(
 
     Returns:
         the report, and our name → array for all tensors that fit.
+
+    Raises:
+        RssegError: unreadable file, or a tensor that fits but holds NaN or infinity.
     """
     weights, metadata = read_weights(path)
     translation = translate(weights)
@@ -91,10 +94,23 @@ def match(
             report.adapted[name] = f"not loaded: {array.shape[0]} classes in the file, {shapes[name][0]} in the model"
         else:
             report.misshaped[name] = (array.shape, shapes[name])
+    _check_finite(path, state)
     report.prefix = prefix or ""
     seen = {*state, *report.misshaped, *report.adapted}
     report.missing = [name for name in wanted if name not in seen]
     return report, state
+
+
+def _check_finite(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
+    """Nothing else would tell: Paddle's ReLU turns NaN into 0, so such a network still gives labels."""
+    wrong = [name for name, array in state.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise RssegError(
+            path,
+            f"{len(wrong)} tensors hold NaN or infinity ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})",
+            "finite weights",
+            "the training had diverged, or the file is damaged: take an earlier checkpoint",
+        )
 
 
 def adapt_stem(weight: np.ndarray, shape: Shape, how: Stem) -> np.ndarray | None:

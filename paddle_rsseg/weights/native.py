@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -50,7 +51,11 @@ def _ordered(data: bytes) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by a file with this content; after a power cut it is the old file or the new one."""
+    """Replace ``path`` by a file with this content; after a power cut it is the old file or the new one.
+
+    Raises:
+        RssegError: no room, no such directory, or no right to write there; the old file is then unharmed.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -58,9 +63,13 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise RssegError(
+            path, f"cannot be written ({error.strerror})", "a directory with room that may be written to"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # it is there only if something went wrong
+            temporary.unlink()
     sync_directory(path.parent)
 
 

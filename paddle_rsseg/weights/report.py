@@ -58,7 +58,7 @@ class Report:
         )
 
     def lines(self) -> list[str]:
-        """The whole report as text, one fact a line; nothing is abbreviated but the matched names."""
+        """The whole report as text, one fact a line; only names that need nobody's attention are abbreviated."""
         lines = [f"{self.path}: {self.layout}", f"matched     {len(self.matched)}"]
         for kind, names in (
             ("missing", self.missing),
@@ -73,7 +73,7 @@ class Report:
             reasons.setdefault(why, []).append(name)
         lines.append(f"{'dropped':<11} {len(self.dropped)}")
         for why, names in reasons.items():
-            lines.append(f"  {len(names)}: {why} ({', '.join(names)})")
+            lines.append(f"  {len(names)}: {why} ({_some(names, 2)})")
         return lines
 
     def __str__(self) -> str:

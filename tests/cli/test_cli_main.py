@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -135,6 +136,8 @@ def test_a_closed_pipe_is_no_error():
 
 @pytest.mark.parametrize(("error", "code", "text"), [
     (RssegError("x.tif", "broken"), 2, "error: x.tif: broken\n"), (KeyboardInterrupt(), 130, "interrupted\n"),
+    (OSError(errno.ENOSPC, "No space left on device"), 2, "error: writing: No space left on device\n"),
+    (OSError(errno.EROFS, "Read-only file system", "a/b.txt"), 2, "error: a/b.txt: Read-only file system\n"),
 ])  # fmt: skip
 def test_how_a_command_may_end(monkeypatch, capsys, error, code, text):
     from paddle_rsseg.cli import info
@@ -147,11 +150,14 @@ def test_how_a_command_may_end(monkeypatch, capsys, error, code, text):
     assert capsys.readouterr().err == text
 
 
-def test_our_own_mistakes_keep_their_traceback(monkeypatch):
+@pytest.mark.parametrize(
+    ("mistake", "kind"), [(lambda args: 1 / 0, ZeroDivisionError), (lambda args: os.stat("no/such"), FileNotFoundError)]
+)
+def test_our_own_mistakes_keep_their_traceback(monkeypatch, mistake, kind):
     from paddle_rsseg.cli import info
 
-    monkeypatch.setattr(info, "run", lambda args: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(info, "run", mistake)
+    with pytest.raises(kind):
         cli.main(["info"])
 
 
@@ -181,3 +187,11 @@ def test_info_on_the_environment(capsys):
     out = capsys.readouterr().out
     assert numpy.__version__ in out
     assert "nothing unsafe found" in out
+
+
+def test_a_wrong_word_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["synth", "--bandz", "3"])
+    assert capsys.readouterr().err == (
+        "error: unknown argument '--bandz'; did you mean '--bands'?; 'rsseg synth --help' shows the arguments\n"
+    )

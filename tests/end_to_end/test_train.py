@@ -2,6 +2,7 @@
 
 import builtins
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -116,6 +117,32 @@ def test_resuming_with_other_facts_is_said(data, tmp_path, capsys):
     train(data, tmp_path, iters=1)
     train(data, tmp_path, iters=2, resume_model="auto", batch_size=3)
     assert "images was 2, is 3" in capsys.readouterr().out
+
+
+def test_resuming_with_other_settings_is_said(data, tmp_path, capsys):
+    train(data, tmp_path, iters=1, seed=3)
+    capsys.readouterr()
+    train(data, tmp_path, iters=2, seed=3, resume_model="auto", learning_rate=0.5, opts=["loss.types.0.gamma=1"])
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    changed = ["iters was 1, is 2", "loss.types.0.gamma was 2.0, is 1.0", "lr_scheduler.learning_rate was 0.01, is 0.5"]
+    assert sorted(note[6:].partition(": not what")[0] for note in notes) == changed
+
+
+def test_a_refused_resume_leaves_no_directory(data, tmp_path):
+    with pytest.raises(RssegError, match="--resume_model nowhere"):
+        train(data, tmp_path / "new", resume_model="nowhere")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_that_are_whole(data, tmp_path):
+    words = tiny_run.train_command("--config", data, "--iters", 2, "--save_interval", 1, "--save_dir", tmp_path / "run")
+    # a file may have 1 MB: no room for the optimiser's state, as on a full disk
+    limited = ["bash", "-c", 'ulimit -f 1024; exec "$@"', "bash", *words]
+    ended = tiny_run.run(limited)
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert re.match(r"error: .*model\.safetensors: cannot be written \(File too large\)", line)
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize(

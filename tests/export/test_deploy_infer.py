@@ -97,6 +97,33 @@ def test_a_server_with_only_the_named_files(tmp_path, exported):
     assert (tmp_path / "maps" / "a_overlay.jpg").is_file()
 
 
+def test_benchmark_warms_up_with_the_batch_it_uses(tmp_path, exported):
+    # a device's own batch is 1 on a CPU; the stop watch around the back end must not hide it
+    out, _, _ = infer(
+        ROOT, "--config", exported / "export", "--image_path", exported / "images/b.png",
+        "--save_dir", tmp_path, "--benchmark", absent=(),
+    )  # fmt: skip
+    assert out.index("model loaded") < out.index("warmed up with a batch of 1 in") < out.index("for 1 windows")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": 3}, "deploy.yaml: sha256: 3; expected one sum each"),
+        ({"sha256": {}}, "deploy.yaml: sha256: {}; expected one sum each"),
+        ({"inference": {"num_classes": 4, "mean": ["abc", 0, 0]}}, "inference.mean: ('abc', 0, 0); expected numbers"),
+    ],
+)
+def test_an_edited_description_is_refused_in_one_line(tmp_path, exported, change, message):
+    shutil.copytree(exported / "export", tmp_path / "export")
+    path = tmp_path / "export/deploy.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    words = ("--config", path, "--image_path", exported / "images/b.png", "--save_dir", tmp_path)
+    _, err, _ = infer(ROOT, *words, code=2, absent=())
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_the_same_map_as_predict(tmp_path, exported):
     import rasterio

@@ -175,6 +175,21 @@ def test_command_with_weights_that_know_their_model(tmp_path, capsys):
     assert np.abs(seen - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+def test_a_model_with_nan_is_not_exported_and_the_message_says_why(tmp_path):
+    model = Net()
+    tensor = next(iter(model.state_dict().values()))
+    tensor.set_value(np.full(tensor.shape, np.nan, np.float32))
+    with pytest.raises(RssegError, match=r"Net: 1 of its tensors hold NaN or infinity .*not exported"):
+        rs.export(model, SPEC, tmp_path / "e")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RssegError, match="cannot be made"):
+        rs.export(Net(), SPEC, tmp_path / "file" / "e")
+
+
 def test_weights_without_description(tmp_path):
     save_weights(tmp_path / "a.safetensors", {"x": np.ones(1)})
     with pytest.raises(RssegError, match="does not say which model"):

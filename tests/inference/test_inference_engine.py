@@ -285,3 +285,20 @@ def test_a_band_tagged_alpha_is_read_where_bands_name_it(tmp_path):
     assert np.array_equal(next(engine.predict_whole([path])), truth)
     with pytest.raises(RssegError, match="4 bands; expected at least 5"):
         WindowPredictor(one_hot, dataclasses.replace(spec, bands=(5,))).predict(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": (64, 96), "stride": (32, 128)}, r"128×32 \(width × height\) is larger than the window 96×64"),
+        ({"num_classes": "4"}, "inference.num_classes: '4'; expected whole numbers of at least 1"),
+        ({"window": (64, 0)}, r"inference.window: \(64, 0\)"),
+        ({"stride": (64,)}, r"inference.stride: \(64,\); expected two whole numbers"),
+        ({"std": (0.5, 0, 0.5)}, "inference.std: .*; expected numbers above 0"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "inference.mean: .*; expected numbers"),
+        ({"classes": ("a", "b")}, "inference.classes: 2 for 4 classes"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(change, message):
+    with pytest.raises(RssegError, match=message):
+        InferenceSpec(**{"num_classes": 4, **change})

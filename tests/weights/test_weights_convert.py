@@ -16,6 +16,32 @@ paddle = pytest.importorskip("paddle")
 torch = pytest.importorskip("torch")
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    """Paddle's ReLU turns NaN into 0: such a model would give labels, and pass the export's gate."""
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import save_weights
+
+    model = create_model({"type": "FarSeg", "backbone": "ResNet18", "num_classes": 3})
+    state = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    state["fpn.fpn_inner1.bias"][3] = np.nan
+    save_weights(tmp_path / "a.safetensors", state, {})
+    for load in (load_weights, load_pretrained):
+        with pytest.raises(RssegError, match=r"1 tensors hold NaN or infinity \(fpn\.fpn_inner1\.bias\)"):
+            load(model, tmp_path / "a.safetensors")
+    assert np.isfinite(model.fpn.fpn_inner1.bias.numpy()).all()
+
+
+def test_a_directory_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(RssegError, match=r"no/x\.safetensors: cannot be written \(No such file or directory\)"):
+        save_weights_to(tmp_path / "no" / "x.safetensors")
+
+
+def save_weights_to(path):
+    from paddle_rsseg.weights import save_weights
+
+    save_weights(path, {"x": np.ones(1, np.float32)}, {})
+
+
 def run(*arguments):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
