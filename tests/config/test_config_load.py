@@ -314,6 +314,24 @@ def test_every_setting_is_documented():
         assert f"`{named.__name__}`" in text
 
 
+def test_the_documented_defaults_are_the_defaults():
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    told = {}
+    for names, _, default in (row for row in rows if len(row) == 3):
+        told |= dict(zip(names.replace("`", "").split(", "), default.replace("`", "").split(", "), strict=False))
+    told = {key: {"–": None, "none": None, "never": None}.get(value, value) for key, value in told.items()}
+    told["grad_clip"] = schema.GradClip(type=told["grad_clip"], value=35)
+    told["test_config"] = schema.TestConfig()
+    assert set(told) == set(Settings.model_fields)
+    for key, field in Settings.model_fields.items():
+        real = None if field.is_required() else field.default
+        assert told[key] == (str(real) if isinstance(real, int) else real), key
+    # what None stands for is decided by the back end
+    assert schema.TestConfig().window_batch is None
+    assert "`window_batch` (1 on a CPU, 4 on a GPU)" in text
+
+
 @pytest.mark.parametrize(
     "path", [p for p in keys(FULL.plain()) if p[-1] != "type"], ids=lambda p: ".".join(map(str, p))
 )

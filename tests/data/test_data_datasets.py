@@ -94,6 +94,8 @@ def test_bad_arguments_are_named(tmp_path):
         ({"tile": [3]}, "height, width"),
         ({"mode": "training"}, "train, val or test"),
         ({"bands": [1, 2], "img_channels": 3}, "beside 2 bands"),
+        ({"bands": []}, "bands: .*numbers from 1"),
+        ({"bands": [0, 1]}, "bands: .*numbers from 1"),
     ):
         with pytest.raises(RssegError, match=message):
             one(tmp_path, image, label, **options)

@@ -106,6 +106,8 @@ class SegmentationDataset:
                 f"{where}.ignore_index", f"{self.ignore_index}", "0 to 255", "label_nodata can rename a value"
             )
         self.bands = None if self.bands is None else tuple(self.bands)
+        if self.bands is not None and (not self.bands or min(self.bands) < 1):
+            raise RssegError(f"{where}.bands", f"{list(self.bands)}", "numbers from 1, the first band of the file")
         if self.bands is not None and self.img_channels not in (None, len(self.bands)):
             raise RssegError(
                 f"{where}.img_channels", f"{self.img_channels} beside {len(self.bands)} bands", "the same number"
