@@ -40,8 +40,18 @@ class Registry:
         return add
 
     def names(self) -> list[str]:
-        """All registered names, sorted."""
-        importlib.import_module(self.package)
+        """All registered names, sorted.
+
+        Raises:
+            RssegError: Paddle, which models and losses are made of, is not installed.
+        """
+        try:
+            importlib.import_module(self.package)
+        except ModuleNotFoundError as error:
+            if error.name != "paddle":
+                raise
+            seen = "PaddlePaddle is not installed"
+            raise RssegError("environment", seen, fix="pip install paddlepaddle (or -gpu)") from None
         return sorted(self._entries)
 
     def get(self, name: str, where: str = "") -> Callable[..., Any]:

@@ -75,9 +75,8 @@ def _look_at_image(found: Probe, dataset: Any, image: Raster) -> None:
     found.hidden = image.tagged_alpha if dataset.bands is None else None
     if image.crs is not None:
         y, x = image.height, image.width
-        corners = [image.transform @ c for c in ((0, 0), (x, 0), (0, y), (x, y))]
-        xs, ys = zip(*corners, strict=True)
-        found.footprint = transform_bounds(image.crs, "EPSG:4326", min(xs), min(ys), max(xs), max(ys))
+        xs, ys, _ = _matrix(image.transform) @ [[0, x, 0, x], [0, 0, y, y], [1, 1, 1, 1]]
+        found.footprint = transform_bounds(image.crs, "EPSG:4326", xs.min(), ys.min(), xs.max(), ys.max())
     digest = hashlib.blake2b(f"{found.size} {found.bands} {found.dtype}".encode(), digest_size=16)
     for window in chunks(image.height, image.width):
         pixels, valid = image.read_valid(window, dataset.bands, dataset.nodata)
@@ -91,9 +90,9 @@ def _look_at_label(found: Probe, dataset: Any, label: Label, image: Raster) -> N
     found.label_size = (label.height, label.width)
     raster = label.raster
     if raster.crs is not None and image.crs is not None:
-        apart = ~image.transform @ raster.transform
-        far = abs(apart.c) > 0.5 or abs(apart.f) > 0.5 or abs(apart.a - 1) * label.width > 0.5
-        found.shifted = raster.crs != image.crs or far
+        apart = np.linalg.solve(_matrix(image.transform), _matrix(raster.transform))
+        far = abs(apart[:2, 2]).max() > 0.5 or abs(apart[0, 0] - 1) * label.width > 0.5
+        found.shifted = raster.crs != image.crs or bool(far)
     counts = np.zeros(256, np.int64)
     fits = found.label_size == found.size
     for window in chunks(label.height, label.width):
@@ -108,3 +107,8 @@ def _look_at_label(found: Probe, dataset: Any, label: Label, image: Raster) -> N
     nodata = raster.nodata
     if nodata is not None and 0 <= nodata < dataset.num_classes and dataset.label_map is None and counts[int(nodata)]:
         found.label_nodata = nodata
+
+
+def _matrix(transform: Any) -> np.ndarray:
+    """3×3, pixels → map. (How transforms are multiplied differs between the versions of rasterio's affine package.)"""
+    return np.reshape(tuple(transform), (3, 3))

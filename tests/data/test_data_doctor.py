@@ -330,3 +330,12 @@ def test_real_satellite_scene(tmp_path):
                     transforms=[spec])[0]["image"]  # fmt: skip
     assert np.abs(image.mean((0, 1))).max() < 1e-3
     assert np.abs(image.std((0, 1)) - 1).max() < 1e-3
+
+
+def test_places_are_compared_whatever_the_version_of_affine(tmp_path, monkeypatch):
+    """Affine 2, which rasterio takes as well, has no ``@``."""
+    monkeypatch.delattr(rasterio.Affine, "__matmul__", raising=False)
+    make(tmp_path, "train", 2, **place(0, 0))
+    make(tmp_path, "val", 2, **place(250, 0))  # half an image to the east
+    finding = next(f for f in examine(tmp_path).findings if f.code == "overlap")
+    assert finding.where[0].startswith(f"{tmp_path}/val/i/0.tif: 50 % in {tmp_path}/train/i/")
