@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from paddle_rsseg.data.parallel import over
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window
 
 #: pixels read at a time
@@ -113,11 +114,16 @@ def compute_statistics(dataset: Any, num_workers: int | None = None, console: An
         console: where progress is shown.
 
     Raises:
-        RssegError: a file that cannot be read, a label value without a class.
+        RssegError: a file that cannot be read, a label value without a class, no pixel with data in any image.
     """
     bands, counts, pixels = BandStatistics.of(np.zeros((0, dataset.in_channels))), np.zeros(256, np.int64), 0
     for part, histogram, size in over(_scene, dataset, dataset.scenes(), num_workers, console, "statistics"):
         bands, counts, pixels = bands + part, counts + histogram, pixels + size
+    if bands.count == 0:
+        seen = f"not one pixel with data in {len(dataset.scenes())} images"
+        raise RssegError(
+            dataset.name, seen, "some", "check nodata of the data set, and the images' own nodata and masks"
+        )
     labelled = counts[: dataset.num_classes].copy()
     ignored = int(counts[dataset.ignore_index])
     if dataset.ignore_index < dataset.num_classes:

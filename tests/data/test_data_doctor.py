@@ -339,3 +339,10 @@ def test_places_are_compared_whatever_the_version_of_affine(tmp_path, monkeypatc
     make(tmp_path, "val", 2, **place(250, 0))  # half an image to the east
     finding = next(f for f in examine(tmp_path).findings if f.code == "overlap")
     assert finding.where[0].startswith(f"{tmp_path}/val/i/0.tif: 50 % in {tmp_path}/train/i/")
+
+
+def test_statistics_of_nothing_are_no_statistics(tmp_path):
+    for name in ("i", "m"):
+        write(tmp_path / "train" / name / "0.tif", np.zeros((9, 9), np.uint8))
+    with pytest.raises(RssegError, match="not one pixel with data in 1 images"):
+        compute_statistics(load(tmp_path, "train", nodata=0), num_workers=0)
