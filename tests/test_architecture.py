@@ -89,3 +89,11 @@ def test_the_files_the_page_names_exist():
         for name in re.findall(r"`([a-z][a-z_]*)(?:/|\.py)?`", text):
             there = [PACKAGE / room / name, PACKAGE / room / f"{name}.py"]
             assert any(path.exists() for path in there), f"{room}: {name}"
+
+
+def test_a_wheel_holds_every_file_that_is_no_code():
+    patterns = re.findall(r"^paddle_rsseg = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)[0]
+    held = {path for pattern in re.findall(r'"([^"]+)"', patterns) for path in PACKAGE.glob(pattern)}
+    others = {p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc") and p.name[0] != "."}
+    assert {"report.css", "dubai.csv", "py.typed"} <= {path.name for path in others}
+    assert others == held
