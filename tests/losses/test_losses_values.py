@@ -30,6 +30,7 @@ def naive(kind: str, logits: np.ndarray, label: np.ndarray, gamma: float, share:
     n, images = (label != 255).sum(), len(label)
     weight, denominator = {
         "mean": (np.ones_like(loss), n),
+        "mean of all": (np.ones_like(loss), label.size),
         "focal": (focal, n + images),
         "normalized": (focal * scale, n + images),
         "annealed": (focal * scale + share * (1 - focal * scale), n + images),
@@ -45,6 +46,7 @@ def naive(kind: str, logits: np.ndarray, label: np.ndarray, gamma: float, share:
 def ours(kind: str, gamma: float, step: int) -> paddle.nn.Layer:
     loss = {
         "mean": lambda: CrossEntropyLoss(),
+        "mean of all": lambda: CrossEntropyLoss(avg_non_ignore=False),
         "focal": lambda: SoftmaxFocalLoss(gamma),
         "normalized": lambda: SoftmaxFocalLoss(gamma, normalize=True),
         "annealed": lambda: AnnealingSoftmaxFocalLoss(T_max=100, gamma=gamma),
@@ -56,7 +58,7 @@ def ours(kind: str, gamma: float, step: int) -> paddle.nn.Layer:
     return loss
 
 
-KINDS = ["mean", "focal", "normalized", "annealed", "scale"]
+KINDS = ["mean", "mean of all", "focal", "normalized", "annealed", "scale"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -164,3 +166,8 @@ def test_half_precision_logits_are_computed_in_float32(kind, dtype):
     value = ours(kind, 2.0, 30)(half, label)
     assert value.dtype == paddle.float32
     assert value.item() == ours(kind, 2.0, 30)(half.astype("float32"), label).item()
+
+
+def test_class_weights_need_the_pixels_that_count():
+    with pytest.raises(RssegError, match="avg_non_ignore: false beside weight"):
+        CrossEntropyLoss(weight=[1, 2], avg_non_ignore=False)
