@@ -25,7 +25,7 @@ test-slow: $(VENV)/.dev    ## what takes minutes; the weekly job runs it
 
 test-paddle26:             ## the smoke suite for PaddlePaddle 2.6.2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-paddle26
-	$(VENV)-paddle26/bin/python -m pip install --quiet --disable-pip-version-check -e . "paddlepaddle==2.6.2" "numpy<2" "pytest>=8"
+	$(VENV)-paddle26/bin/python -m pip install --quiet --disable-pip-version-check -e . "paddlepaddle==2.6.2" "numpy<2" "pytest>=8" "hypothesis>=6.100"
 	$(VENV)-paddle26/bin/python -m pytest -m paddle26 $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev         ## lint, format and types

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int | None:
     import sys
 
     from paddle_rsseg.cli.progress import progress_bar
+    from paddle_rsseg.cli.results import check_directory
     from paddle_rsseg.errors import RssegError
     from paddle_rsseg.inference.images import find_images
     from paddle_rsseg.inference.predictor import Predictor
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int | None:
     elif args.opts:
         raise RssegError("--opts", "without --config", fix="it overrides values of a YAML")
     distributed.setup(args.device)
+    check_directory(args.save_dir)  # once, not an error for every image
     stride = args.stride or (args.crop_size and [max(1, side * 4 // 7) for side in args.crop_size])
     predictor = Predictor(
         args.model_path, settings=settings, backend=args.backend, batch_size=args.batch_size,

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int | None:
 
     from paddle_rsseg import __version__
     from paddle_rsseg.cli.progress import progress_bar
+    from paddle_rsseg.cli.results import check_directory
     from paddle_rsseg.config import load_config
     from paddle_rsseg.evaluation.evaluate import evaluate
     from paddle_rsseg.evaluation.report import print_table, write_report
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int | None:
     changes = window_changes(args, settings)
     distributed.setup(args.device)
     main = distributed.is_main()
+    if main and args.save_dir:  # before the hours of scoring, not after
+        check_directory(args.save_dir)
     if main:
         print(f"scoring {args.model_path} on {settings.val_dataset.type} ({args.config})")
     with progress_bar("images", quiet=not main) as progress:

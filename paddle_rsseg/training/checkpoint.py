@@ -93,7 +93,8 @@ def choose_resume(resume: str | None, save_dir: Path) -> Path | None:
         resume: a checkpoint directory; ``auto``: the latest of ``save_dir``, a fresh start if there is none; None.
 
     Raises:
-        RssegError: no such checkpoint; or no ``resume``, but ``save_dir`` holds a run, which is never overwritten.
+        RssegError: no such checkpoint; or ``save_dir`` holds another run, or what this one became after the
+            checkpoint: neither is ever overwritten, nor mixed with a new branch.
     """
     present = checkpoints(save_dir)
     if resume == "auto":
@@ -104,6 +105,13 @@ def choose_resume(resume: str | None, save_dir: Path) -> Path | None:
             inside = checkpoints(path)
             fix = f"did you mean {inside[-1]}?" if inside else "give an iter_N directory, or auto"
             raise RssegError(f"--resume_model {resume}", "not a checkpoint directory", "one with a state.json", fix)
+        if present and path.resolve() != present[-1].resolve():
+            raise RssegError(
+                save_dir,
+                f"holds a run as far as {present[-1].name}",
+                f"an empty directory to go on from {path}",
+                f"choose another --save_dir, or continue with --resume_model {present[-1]}",
+            )
         return path
     if present or (save_dir / "best_model").exists():
         raise RssegError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.weights.layouts import Translation, translate
-from paddle_rsseg.weights.native import read_weights
+from paddle_rsseg.weights.native import FORMAT, read_weights
 from paddle_rsseg.weights.report import Report
 
 Stem = Literal["mean", "copy"]
@@ -74,7 +74,9 @@ def match(
     translation = translate(weights)
     prefix = _backbone_prefix(translation, shapes)
     alone = prefix is not None
-    report = Report(str(path), translation.layout.name, dropped=translation.dropped, backbone_only=alone)
+    # our FarSeg has the official release's names; who wrote the file stands in it
+    layout = "our own format" if metadata.get("format") == FORMAT else translation.layout.name
+    report = Report(str(path), layout, dropped=translation.dropped, backbone_only=alone)
     report.metadata = {**metadata, **translation.metadata}
     wanted = [name for name in shapes if not (alone and encoder_alone) or name.startswith(prefix or "")]
     state: dict[str, np.ndarray] = {}

@@ -89,7 +89,12 @@ def find_weights(path: str | os.PathLike) -> Path:
         for name in ("model.safetensors", "model.pdparams"):
             if (path / name).is_file():
                 return path / name
-        raise RssegError(path, "no model.safetensors in this directory", "a weights file or a checkpoint directory")
+        steps = sorted(path.glob("iter_*/"), key=lambda step: (len(step.name), step.name))
+        inside = [p for p in (path / "best_model", *steps[::-1]) if (p / "model.safetensors").is_file()]
+        fix = f"did you mean {inside[0]}?" if inside else ""
+        raise RssegError(
+            path, "no model.safetensors in this directory", "a weights file or a checkpoint directory", fix
+        )
     if not path.is_file():
         raise RssegError(path, "no such file", "a weights file or a checkpoint directory")
     return path

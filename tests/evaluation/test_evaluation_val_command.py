@@ -95,6 +95,15 @@ def test_bad_input_is_one_line_and_writes_nothing(place, capsys, flags, message)
     assert not (place / "bad").exists()
 
 
+def test_where_the_report_cannot_go_nothing_is_scored(place, capsys):
+    (place / "file").write_text("")
+    command = ["val", "--config", str(place / "config.yml"), "--model_path", str(place / "model.safetensors")]
+    assert main([*command, "--save_dir", str(place / "file" / "x"), "--backend", "dynamic"]) == 2
+    said = capsys.readouterr()
+    assert f"--save_dir {place}/file/x: {place}/file is a file" in said.err
+    assert "mIoU" not in said.out
+
+
 def test_windows_of_a_virtual_data_set_are_images_of_their_own(place):
     opts = ["val_dataset.tile=[64,64]", "val_dataset.tile_stride=[64,64]"]
     found = val(place, "--examples", "3", "--opts", *opts, out="tiles")

@@ -105,6 +105,17 @@ def test_command_line_maps_a_directory_and_survives_a_broken_image(weights, tmp_
     assert (labels != Predictor(weights, backend="dynamic").predict(image).labels).mean() < 1e-3
 
 
+def test_where_maps_cannot_go_is_said_once(weights, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "images" / name, 7, 9)
+    (tmp_path / "file").write_text("")
+    command = ["predict", "--model_path", str(weights), "--image_path", str(tmp_path / "images")]
+    assert main([*command, "--backend", "dynamic", "--save_dir", str(tmp_path / "file")]) == 2
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")] == [
+        f"error: --save_dir {tmp_path}/file: {tmp_path}/file is a file; expected a directory to write to"
+    ]
+
+
 def test_windows_of_the_command_line_are_width_and_height(weights, tmp_path, capsys):
     write_image(tmp_path / "a.png", 70, 100)
     command = ["predict", "--model_path", str(weights), "--image_path", str(tmp_path / "a.png"), "--backend", "dynamic"]

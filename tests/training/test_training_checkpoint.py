@@ -96,7 +96,11 @@ def test_resume_choices(tmp_path):
         write(tmp_path / f"iter_{k}", "x")
         (tmp_path / f"iter_{k}" / "state.json").write_text("{}")
     assert checkpoint.choose_resume("auto", tmp_path).name == "iter_10"  # by number, not by spelling
-    assert checkpoint.choose_resume(str(tmp_path / "iter_2"), tmp_path).name == "iter_2"
+    assert checkpoint.choose_resume(str(tmp_path / "iter_10"), tmp_path).name == "iter_10"
+    assert checkpoint.choose_resume(str(tmp_path / "iter_2"), tmp_path / "other").name == "iter_2"
+    # a branch beside iter_10 would lose its checkpoints to 'keep the newest', and 'auto' would take the old run's
+    with pytest.raises(RssegError, match=r"holds a run as far as iter_10; .*go on from .*iter_2; choose another"):
+        checkpoint.choose_resume(str(tmp_path / "iter_2"), tmp_path)
     with pytest.raises(RssegError, match=r"already holds a run .*--resume_model auto.*--save_dir"):
         checkpoint.choose_resume(None, tmp_path)
     with pytest.raises(RssegError, match=r"did you mean .*iter_10"):

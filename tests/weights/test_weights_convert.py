@@ -31,6 +31,27 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     assert np.isfinite(model.fpn.fpn_inner1.bias.numpy()).all()
 
 
+def test_the_directory_of_a_run_is_met_with_its_checkpoints(tmp_path):
+    for name in ("iter_9", "iter_10"):
+        (tmp_path / name).mkdir()
+        save_weights_to(tmp_path / name / "model.safetensors")
+    with pytest.raises(RssegError, match=r"no model\.safetensors in this directory.*did you mean .*iter_10\?"):
+        read_weights(tmp_path)
+    (tmp_path / "best_model").mkdir()
+    save_weights_to(tmp_path / "best_model" / "model.safetensors")
+    with pytest.raises(RssegError, match=r"did you mean .*best_model\?"):
+        read_weights(tmp_path)
+
+
+def test_our_own_file_is_not_taken_for_the_official_release(tmp_path):
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import save_weights
+
+    model = create_model({"type": "FarSeg", "backbone": "ResNet18", "num_classes": 3})
+    save_weights(tmp_path / "a.safetensors", model.state_dict(), {})
+    assert load_weights(model, tmp_path / "a.safetensors").layout == "our own format"
+
+
 def test_a_directory_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(RssegError, match=r"no/x\.safetensors: cannot be written \(No such file or directory\)"):
         save_weights_to(tmp_path / "no" / "x.safetensors")
