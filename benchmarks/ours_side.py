@@ -1,7 +1,7 @@
 """One measurement of paddle_rsseg; the counterpart of peers/paddleseg_side.py. Prints one JSON line.
 
 ``slide``: the window engine over one image, as `val` and `predict` use it (compiled back end, row bands).
-``train``: a step of the training loop on one batch.  ``weights``: make the weights both sides load.
+``train``: the bare step of step.py.  ``weights``: make the weights both sides load.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 import numpy as np
 import paddle
 from measure import peak_mb
+from step import timed_steps
 
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.models import create_model
@@ -66,26 +67,7 @@ def main() -> None:
         np.save(f"{args.work}/labels_ours.npy", labels)
         extra = {"compile_seconds": compile_seconds}
     else:
-        from paddle_rsseg.losses.focal import AnnealingSoftmaxFocalLoss
-
-        model.train()
-        loss_layer = AnnealingSoftmaxFocalLoss(T_max=10000)
-        optimizer = paddle.optimizer.Momentum(
-            0.007, 0.9, model.parameters(), weight_decay=1e-4, grad_clip=paddle.nn.ClipGradByGlobalNorm(35.0)
-        )
-        crop = image[: args.crop, : args.crop].transpose(2, 0, 1)[None].repeat(args.batch, 0)
-        x = paddle.to_tensor(crop)
-        y = paddle.to_tensor(np.load(f"{args.work}/label.npy")[None].repeat(args.batch, 0).astype("int64"))
-        times = []
-        for _ in range(args.steps + 1):
-            started = time.perf_counter()
-            loss = loss_layer(model(x)[0], y)
-            loss.backward()
-            optimizer.step()
-            optimizer.clear_grad()
-            loss.item()
-            times.append(time.perf_counter() - started)
-        seconds, extra = float(np.median(times[1:])), {}
+        seconds, extra = timed_steps(model, args.work, args.crop, args.batch, args.steps), {}
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **extra}))
 
 

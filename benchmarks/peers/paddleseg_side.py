@@ -1,7 +1,7 @@
 """One measurement with PaddleSeg 2.8 as it is; runs in its own environment. Prints one JSON line.
 
 ``slide``: `paddleseg.core.infer.slide_inference` over one image, network and weights ours.
-``train``: steps as `paddleseg.core.train` does them (forward, loss, backward, step, clear) on one batch.
+``train``: the bare step of step.py under this environment; not `paddleseg.core.train`, which fails on Paddle 3.3.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import time
 import numpy as np
 import paddle
 from measure import peak_mb
+from step import timed_steps
 
-from paddle_rsseg.losses.focal import AnnealingSoftmaxFocalLoss
 from paddle_rsseg.models import create_model
 
 
@@ -47,23 +47,7 @@ def main() -> None:
             seconds = time.perf_counter() - started
         np.save(f"{args.work}/labels_paddleseg.npy", labels)
     else:
-        model.train()
-        loss_layer = AnnealingSoftmaxFocalLoss(T_max=10000)
-        clip = paddle.nn.ClipGradByGlobalNorm(35.0)
-        optimizer = paddle.optimizer.Momentum(0.007, 0.9, model.parameters(), weight_decay=1e-4, grad_clip=clip)
-        crop = image[: args.crop, : args.crop].transpose(2, 0, 1)[None].repeat(args.batch, 0)
-        x = paddle.to_tensor(crop)
-        y = paddle.to_tensor(np.load(f"{args.work}/label.npy")[None].repeat(args.batch, 0).astype("int64"))
-        times = []
-        for _ in range(args.steps + 1):
-            started = time.perf_counter()
-            loss = loss_layer(model(x)[0], y)
-            loss.backward()
-            optimizer.step()
-            model.clear_gradients()
-            loss.item()
-            times.append(time.perf_counter() - started)
-        seconds = float(np.median(times[1:]))
+        seconds = timed_steps(model, args.work, args.crop, args.batch, args.steps)
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
 
 
