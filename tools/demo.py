@@ -88,17 +88,8 @@ def main() -> None:
     run, score, exported, maps = out / "run", out / "score", out / "export", out / "map"
     weights = run / "best_model"
     step("Check the data before training", "tools/doctor.py", config, *opts)
-    train = [
-        "--iters",
-        str(iters),
-        "--save_interval",
-        str(iters),
-        "--save_dir",
-        run,
-        "--do_eval",
-        "--resume_model",
-        "auto",
-    ]
+    often = ["--iters", str(iters), "--save_interval", str(iters)]
+    train = [*often, "--save_dir", run, "--do_eval", "--resume_model", "auto"]
     step("Train a small FarSeg", "tools/train.py", "--config", config, *train, *opts)
     trained = ["--config", config, "--model_path", weights]
     step("Score held-out images by sliding window", "tools/val.py", *trained, "--is_slide", "--save_dir", score, *opts)
