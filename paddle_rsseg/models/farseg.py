@@ -14,6 +14,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
+from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.layers import batch_norm, conv2d, full_precision, make_norm, resize, spatial_size
 from paddle_rsseg.registry import MODELS
 
@@ -155,7 +156,7 @@ def resolutions_up(stride: int, strides: Sequence[int]) -> list[int]:
 
 
 @MODELS.register()
-class FarSeg(nn.Layer):
+class FarSeg(Segmenter):
     """Image N×C×H×W of any size → [logits N×K×H×W].
 
     For sizes that are not multiples of 32 every up-sampling goes to the exact size of the finer map; for multiples
@@ -175,8 +176,6 @@ class FarSeg(nn.Layer):
         output_stride, freeze_at, batchnorm_trainable, with_cp: of the backbone
             (:class:`paddle_rsseg.models.backbones.resnet.ResNet`); None: as the backbone has it.
     """
-
-    min_multiple = 32
 
     def __init__(
         self,
@@ -218,10 +217,9 @@ class FarSeg(nn.Layer):
             scene_channels = encoder.out_channels[-1]
             self.sr = SceneRelation(scene_channels, fpn_out_channels, fsr_out_channels, levels, scale_aware_proj)
 
-    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+    def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.en(x)
         pyramid = self.fpn(features, self.strides)
         if self.sr is not None:
             pyramid = self.sr(F.adaptive_avg_pool2d(features[-1], 1), pyramid)
-        logits = self.cls_pred_conv(self.decoder(pyramid))
-        return [resize(logits, spatial_size(x))]
+        return [self.cls_pred_conv(self.decoder(pyramid))]

@@ -40,8 +40,8 @@ def conv2d(in_channels: int, out_channels: int, kernel: int, init: str = "defaul
     return nn.Conv2D(in_channels, out_channels, kernel, **options)
 
 
-def batch_norm(channels: int, frozen: bool = False) -> nn.BatchNorm2D:
-    """BatchNorm as in the reference networks: eps 1e-5 and statistics that keep 90 % of their old value.
+def batch_norm(channels: int, frozen: bool = False, momentum: float = 0.9, epsilon: float = 1e-5) -> nn.BatchNorm2D:
+    """BatchNorm as in most reference networks: eps 1e-5 and statistics that keep 90 % of their old value.
 
     Paddle's momentum is the weight of the *old* value, PyTorch's that of the new one: 0.9 here is 0.1 there.
     (On CPU Paddle puts the biased variance of the batch into the running one, PyTorch and cuDNN the unbiased:
@@ -49,11 +49,18 @@ def batch_norm(channels: int, frozen: bool = False) -> nn.BatchNorm2D:
 
     Args:
         frozen: the affine parameters do not train and the running statistics are used, also while training.
+        momentum: share of the old running statistics that an update keeps.
     """
-    norm = nn.BatchNorm2D(channels, momentum=0.9, epsilon=1e-5, use_global_stats=True if frozen else None)
+    norm = nn.BatchNorm2D(channels, momentum=momentum, epsilon=epsilon, use_global_stats=True if frozen else None)
     if frozen:
         freeze(norm)
     return norm
+
+
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, **options: Any) -> nn.Sequential:
+    """Convolution (no bias unless ``bias_attr`` says so), BatchNorm, ReLU; ``options`` are those of :func:`conv2d`."""
+    options.setdefault("bias_attr", False)
+    return nn.Sequential(conv2d(in_channels, out_channels, kernel, **options), batch_norm(out_channels), nn.ReLU())
 
 
 def make_norm(kind: str, channels: int, num_groups: int = 32) -> nn.Layer:
@@ -76,19 +83,24 @@ def spatial_size(x: paddle.Tensor) -> Any:
     return x.shape[2:] if paddle.in_dynamic_mode() else paddle.shape(x)[2:]
 
 
-def resize(x: paddle.Tensor, size: Any) -> paddle.Tensor:
-    """Bilinear with aligned corners to exactly ``size``, the up-sampling of FarSeg's decoder and classifier."""
+def resize(x: paddle.Tensor, size: Any, align_corners: bool = True) -> paddle.Tensor:
+    """Bilinear to exactly ``size``: pixel centres of the corners on each other, or (False) half-pixel centres."""
     if x.dtype == paddle.float64:
         # Paddle's kernel computes the sampling positions in float32 even here, an error of 5e-6; float64 serves
         # comparisons with other programs, where that drowns all that is to be seen
-        rows, columns = (hat_matrix(x.shape[2 + axis], size[axis], x.dtype) for axis in (0, 1))
+        rows, columns = (hat_matrix(x.shape[2 + axis], size[axis], x.dtype, align_corners) for axis in (0, 1))
         return rows @ x @ columns.T
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    # align_mode 0 is what other frameworks do with half-pixel centres; Paddle's own default is 1 in places
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners, align_mode=0)
 
 
-def hat_matrix(length: int, wanted: int, dtype: paddle.dtype) -> paddle.Tensor:
-    """wanted×length matrix of aligned linear interpolation: row i weighs the neighbours of its position."""
-    position = paddle.arange(wanted, dtype=dtype) * ((length - 1) / max(wanted - 1, 1))
+def hat_matrix(length: int, wanted: int, dtype: paddle.dtype, align_corners: bool = True) -> paddle.Tensor:
+    """wanted×length matrix of linear interpolation: row i weighs the neighbours of its position."""
+    position = paddle.arange(wanted, dtype=dtype)
+    if align_corners:
+        position = position * ((length - 1) / max(wanted - 1, 1))
+    else:
+        position = ((position + 0.5) * (length / wanted) - 0.5).clip(0.0, length - 1.0)
     return (1 - (position.unsqueeze(1) - paddle.arange(length, dtype=dtype)).abs()).clip(min=0.0)
 
 

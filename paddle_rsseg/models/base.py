@@ -1,0 +1,34 @@
+"""What every network of the project has in common."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn as nn
+
+from paddle_rsseg.models.layers import resize, spatial_size
+
+
+class Segmenter(nn.Layer):
+    """Image N×C×H×W of any size → list of N×K×H×W logits, the main one first, auxiliary ones only in training.
+
+    A network implements :meth:`maps`; how its maps come to the size of the input is decided here, once.
+
+    Attributes:
+        num_classes: K.
+        in_channels: C, bands of the image.
+        min_multiple: the network's deepest stride; sizes that are its multiples need no special care inside.
+        align_corners: of the last, bilinear up-sampling.
+    """
+
+    num_classes: int
+    in_channels: int
+    min_multiple: int = 32
+    align_corners: bool = True
+
+    def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """The heads' N×K×h×w logits at their own resolutions, main first."""
+        raise NotImplementedError
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        size = spatial_size(x)
+        return [resize(logits, size, self.align_corners) for logits in self.maps(x)]
