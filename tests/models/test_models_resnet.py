@@ -5,11 +5,24 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
+from backbone_contract import BackboneContract
 
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.cost import learnable
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+class TestResNet18(BackboneContract):
+    spec = {"type": "ResNet18"}
+    parameters = 11_689_512 - 513_000
+    output_strides = (8, 16, 32)
+
+
+class TestResNet50(BackboneContract):
+    spec = {"type": "ResNet50", "output_stride": 8}
+    parameters = 25_557_032 - 2_049_000
+    strides = (4, 8, 8, 8)
 
 
 def reference_features(state: dict, x: np.ndarray, depth: int, output_stride: int) -> list[np.ndarray]:
