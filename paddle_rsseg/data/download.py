@@ -1,30 +1,19 @@
-"""Downloading data sets: tables of files with their sha256, and a fetcher that trusts nothing else.
-
-A file appears under its name only when it is complete and its hash is right. What was received of it before an
-interruption lies beside it, as ``.NAME.part``, and is continued the next time.
-"""
+"""Downloading data sets: tables of files with their sha256, fetched by several threads (see paddle_rsseg.fetch)."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import http.client
-import os
-import ssl
 import threading
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from paddle_rsseg import __version__
 from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.fetch import Stopped, Unavailable, fetch, sha256_of
 
 TABLES = Path(__file__).parent / "tables"
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -168,14 +157,6 @@ def download(
     return job.report
 
 
-class _Stopped(Exception):
-    """Another file failed; the message is its business."""
-
-
-class _Short(Exception):
-    """The connection ended before the file did."""
-
-
 class _Job:
     """One download under way."""
 
@@ -200,31 +181,29 @@ class _Job:
         if self.stop.is_set():
             return
         target = self._target(file)
-        if target.is_file() and target.stat().st_size == file.size and _sha256(target) == file.sha256:
+        if target.is_file() and target.stat().st_size == file.size and sha256_of(target) == file.sha256:
             self._count(file, file.size)
             self.report.kept.append(file.path)
             return
-        part = target.with_name(f".{target.name}.part")
-        troubles = []
-        for base in self.bases:
-            url = urllib.parse.quote(base.rstrip("/") + "/" + file.path, safe=":/%@~+")
-            try:
-                trouble = self._from(url, file, part)
-            except _Stopped:
-                return
-            except OSError as error:  # the disk; errors of the network have become a trouble
-                raise RssegError(
-                    part, f"cannot write ({error.strerror or error})", "room and permission to write"
-                ) from None
-            if trouble is None:
-                os.replace(part, target)
-                self.report.fetched.append(file.path)
-                return
-            troubles.append(f"{url}: {trouble}")
-        raise RssegError(
-            file.path, "; ".join(troubles), f"{file.size} bytes with sha256 {file.sha256}",
-            f"run the command again to go on, give another address with --source, or put the file to {target} by hand",
-        )  # fmt: skip
+        try:
+            fetch(
+                [f"{base.rstrip('/')}/{file.path}" for base in self.bases], target, file.sha256, file.size,
+                progress=lambda done, _: self._count(file, done),
+                stop=self.stop, tries=self.tries, timeout=self.timeout,
+            )  # fmt: skip
+        except Stopped:  # another file failed; the message is its business
+            return
+        except Unavailable as error:
+            raise RssegError(
+                file.path, str(error), f"{file.size} bytes with sha256 {file.sha256}",
+                "run the command again to go on, give another address with --source, "
+                f"or put the file to {target} by hand",
+            ) from None  # fmt: skip
+        except OSError as error:
+            raise RssegError(
+                target, f"cannot write ({error.strerror or error})", "room and permission to write"
+            ) from None
+        self.report.fetched.append(file.path)
 
     def _target(self, file: RemoteFile) -> Path:
         target = self.to / file.path
@@ -237,81 +216,8 @@ class _Job:
             raise RssegError(target, "leads out of the data set's directory", "a path below it", "remove the link")
         return target
 
-    def _from(self, url: str, file: RemoteFile, part: Path) -> str | None:
-        """Fetch from one address; None if ``part`` is now the file, else what went wrong."""
-        trouble = "nothing tried"
-        for attempt in range(self.tries):
-            if attempt and self.stop.wait(0.4 * 2**attempt):
-                raise _Stopped
-            try:
-                continued = self._receive(url, file, part)
-            except urllib.error.HTTPError as error:
-                trouble = f"the server says {error.code} {error.reason}"
-                if error.code == 416:
-                    part.unlink(missing_ok=True)  # what is there does not fit the file: from the beginning
-                elif error.code < 500 and error.code not in (408, 429):
-                    return trouble
-                continue
-            except urllib.error.URLError as error:
-                trouble = f"no connection ({error.reason})"
-                continue
-            except (_Short, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-                trouble = f"the transfer broke off ({error or type(error).__name__})"
-                continue
-            digest = _sha256(part)
-            if digest == file.sha256:
-                return None
-            part.unlink()
-            self._count(file, 0)
-            trouble = f"what came has sha256 {digest}"
-            if not continued:
-                return trouble
-            # the older beginning may have been bad: once more, from the start
-        return trouble
-
-    def _receive(self, url: str, file: RemoteFile, part: Path) -> bool:
-        """Append to ``part`` until it has the size of the file; whether some of it was there before."""
-        have = part.stat().st_size if part.exists() else 0
-        if have >= file.size:
-            if have == file.size:
-                return True
-            part.unlink()
-            have = 0
-        headers = {"User-Agent": f"paddle_rsseg/{__version__}", "Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self.timeout) as response:
-            continued = response.status == 206
-            if continued and not (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-                part.unlink(missing_ok=True)
-                raise _Short(f"the server sent the range {response.headers.get('Content-Range')!r}")
-            with open(part, "ab" if continued else "wb") as out:
-                size = have if continued else 0
-                while chunk := response.read(_CHUNK):
-                    if self.stop.is_set():
-                        raise _Stopped
-                    size += len(chunk)
-                    if size > file.size:
-                        chunk = chunk[: len(chunk) - (size - file.size)]  # too long: the hash will tell
-                        size = file.size
-                        out.write(chunk)
-                        break
-                    out.write(chunk)
-                    self._count(file, size)
-        if size < file.size:
-            raise _Short(f"{size} of {file.size} bytes")
-        return continued
-
     def _count(self, file: RemoteFile, done: int) -> None:
         with self._lock:
             self._done[file.path] = done
             if self.progress:
                 self.progress(sum(self._done.values()), self.table.size)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
