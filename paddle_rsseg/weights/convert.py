@@ -11,7 +11,7 @@ import numpy as np
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.spec import InferenceSpec
-from paddle_rsseg.weights.layouts import translate
+from paddle_rsseg.weights.layout import translate
 from paddle_rsseg.weights.load import match, shapes_of
 from paddle_rsseg.weights.native import read_weights, save_weights
 from paddle_rsseg.weights.report import Report

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.weights.layouts import Translation, translate
+from paddle_rsseg.weights.layout import Translation, translate
 from paddle_rsseg.weights.native import FORMAT, read_weights
 from paddle_rsseg.weights.report import Report
 

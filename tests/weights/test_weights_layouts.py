@@ -8,7 +8,7 @@ import pytest
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.weights import load_pretrained, load_weights, read_weights, save_weights
-from paddle_rsseg.weights.layouts import translate
+from paddle_rsseg.weights.layout import translate
 from paddle_rsseg.weights.load import adapt_stem, match, shapes_of
 
 paddle = pytest.importorskip("paddle")

@@ -1,7 +1,7 @@
 """Who wrote a file, told from its tensor names, and what our models call the same tensors.
 
-Our FarSeg carries the names of the official release with Paddle's ``_mean`` and ``_variance``; our ResNets those of
-torchvision. So most layouts are a short list of renamings, and none needs a transposition.
+This is the mechanism; the layouts themselves are in ``weights/layouts/``, one file a family of networks. Our names are
+those of a public original wherever there is one, so most layouts are a short list of renamings.
 """
 
 from __future__ import annotations
@@ -15,29 +15,10 @@ import numpy as np
 
 Rename = tuple[str, str | Callable[[re.Match[str]], str]]
 
-#: blocks of each stage in the order in which X2Paddle's generated ResNet-50 runs them
-X2PADDLE_BLOCKS = {"1": [9, 5, 14], "2": [11, 4, 6, 0], "3": [12, 1, 7, 3, 8, 2], "4": [10, 15, 13]}
 
-
-def _x2paddle_block(match: re.Match[str]) -> str:
-    stage, block = match["stage"], int(match["block"])
-    return f"layer{stage}.{X2PADDLE_BLOCKS[stage].index(block)}."
-
-
-def _plus_one(template: str) -> Callable[[re.Match[str]], str]:
+def plus_one(template: str) -> Callable[[re.Match[str]], str]:
+    """A replacement: ``template`` with the match's first group, a number, plus one."""
     return lambda match: template.format(int(match[1]) + 1)
-
-
-#: X2Paddle's ResNet-50, names as they stand after the prefix
-X2PADDLE: list[Rename] = [
-    (r"^conv0\.", "conv1."),
-    (r"^bn0\.", "bn1."),
-    (r"^layer(?P<stage>[1-4])0\.bottleneck(?P<block>\d+)0\.", _x2paddle_block),
-    (r"\.layer1_0_downsample0\.conv0\.", ".downsample.0."),
-    (r"\.layer1_0_downsample0\.bn0\.", ".downsample.1."),
-    (r"(?<=\d\.)conv([012])\.", _plus_one("conv{}.")),
-    (r"(?<=\d\.)bn([012])\.", _plus_one("bn{}.")),
-]
 
 
 @dataclass(frozen=True)
@@ -46,21 +27,33 @@ class Layout:
 
     Attributes:
         name: for people.
-        marker: a file is of this layout if a name matches it.
+        marker: regular expressions; a file is of this layout if each of them matches one of its names.
         scope: what such a file holds.
         prefix: (theirs, ours) start of the backbone's names, inside which ``backbone_renames`` apply.
         renames: regular expression → replacement, each applied once, in order.
         unused: names that our models have no place for, and why.
+        arrange: (regular expression on our name, change of the array) for tensors that keep their values in another
+            order, such as the patch merging of some Swins; the first that matches applies.
     """
 
     name: str
-    marker: str
+    marker: str | tuple[str, ...]
     scope: Literal["model", "backbone"] = "model"
     prefix: tuple[str, str] = ("", "")
     backbone_renames: list[Rename] = field(default_factory=list)
     renames: list[Rename] = field(default_factory=list)
     unused: str = r"$^"
     why: str = ""
+    arrange: list[tuple[str, Callable[[np.ndarray], np.ndarray]]] = field(default_factory=list)
+
+    def recognises(self, names: Iterable[str]) -> bool:
+        markers = (self.marker,) if isinstance(self.marker, str) else self.marker
+        names = list(names)
+        return all(any(re.search(marker, name) for name in names) for marker in markers)
+
+    def arranged(self, name: str, array: np.ndarray) -> np.ndarray:
+        """The array of our tensor ``name`` in our order."""
+        return next((change(array) for pattern, change in self.arrange if re.search(pattern, name)), array)
 
     def rename(self, name: str) -> str:
         theirs, ours = self.prefix
@@ -75,54 +68,7 @@ def _apply(renames: list[Rename], name: str) -> str:
     return name
 
 
-LAYOUTS = [
-    Layout("FarSeg, official release", r"^en\.resnet\.", unused=r"^en\.resnet\.fc\.", why="the ImageNet classifier"),
-    Layout(
-        "FarSeg in PaddleSeg (X2Paddle ResNet-50)",
-        r"^backbone\.resnet\.layer10\.",
-        prefix=("backbone.resnet.", "en.resnet."),
-        backbone_renames=X2PADDLE,
-        renames=[
-            (r"\._conv\.", "."),
-            (r"^neck\.fpn\.inner_blocks\.(\d)", _plus_one("fpn.fpn_inner{}")),
-            (r"^neck\.fpn\.layer_blocks\.(\d)", _plus_one("fpn.fpn_layer{}")),
-            (r"^neck\.sr\.", "sr."),
-            (r"^cls_head\.0\.", "cls_pred_conv."),
-        ],
-        unused=r"^backbone\.resnet\.linear0\.",
-        why="the ImageNet classifier, unused there too",
-    ),
-    Layout(
-        "FarSeg in PaddleRS",
-        r"^encoder\.resnet\.",
-        renames=[
-            (r"^encoder\.resnet\.", "en.resnet."),
-            (r"^fpn\.inner_blocks\.(\d)", _plus_one("fpn.fpn_inner{}")),
-            (r"^fpn\.layer_blocks\.(\d)", _plus_one("fpn.fpn_layer{}")),
-            (r"^fsr\.", "sr."),
-            (r"^cls_head\.0\.", "cls_pred_conv."),
-        ],
-        unused=r"^encoder\.resnet\.fc\.",
-        why="the ImageNet classifier",
-    ),
-    Layout(
-        "ResNet-50 converted by X2Paddle",
-        r"^layer10\.bottleneck90\.",
-        scope="backbone",
-        prefix=("", ""),
-        backbone_renames=X2PADDLE,
-        unused=r"^linear0\.",
-        why="the ImageNet classifier",
-    ),
-    Layout(
-        "ResNet of torchvision or paddle.vision",
-        r"^layer1\.0\.conv1\.weight$",
-        scope="backbone",
-        unused=r"^fc\.",
-        why="the ImageNet classifier",
-    ),
-]
-OURS = Layout("names as they are", r"")
+OURS = Layout("names as they are", ())
 
 #: the same in every layout: PyTorch's names of batch norm's statistics
 STATISTICS: list[Rename] = [(r"(^|\.)running_mean$", r"\1_mean"), (r"(^|\.)running_var$", r"\1_variance")]
@@ -168,15 +114,17 @@ def translate(weights: Mapping[str, np.ndarray]) -> Translation:
             ours = _apply(STATISTICS, layout.rename(bare))
             if ours in result.state:
                 raise ValueError(f"{name!r} and {result.origin[ours]!r} both become {ours!r}")
-            result.state[ours] = weights[name]
+            result.state[ours] = layout.arranged(ours, weights[name])
             result.origin[ours] = name
     return result
 
 
 def recognise(names: Iterable[str]) -> Layout:
     """The layout that these names, free of wrappers, belong to; ours if none other."""
+    from paddle_rsseg.weights.layouts import LAYOUTS  # they need Layout from here
+
     names = list(names)
-    return next((layout for layout in LAYOUTS if any(re.search(layout.marker, name) for name in names)), OURS)
+    return next((layout for layout in LAYOUTS if layout.recognises(names)), OURS)
 
 
 def _common_wrapper(names: Iterable[str]) -> str:

@@ -1,0 +1,16 @@
+"""The known layouts of weights files, one module a family of networks.
+
+The first that recognises a file wins, so whole models come before the encoders whose names they contain.
+"""
+
+from __future__ import annotations
+
+from paddle_rsseg.weights.layouts import farseg, resnet
+
+__all__ = ["LAYOUTS"]
+
+LAYOUTS = [
+    *farseg.LAYOUTS,
+    # encoders alone
+    *resnet.LAYOUTS,
+]
