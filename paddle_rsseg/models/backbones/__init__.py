@@ -7,10 +7,10 @@ from typing import Any
 
 import paddle.nn as nn
 
-from paddle_rsseg.models.backbones import resnet
+from paddle_rsseg.models.backbones import hrnet, resnet
 from paddle_rsseg.registry import BACKBONES
 
-__all__ = ["build_backbone", "resnet"]
+__all__ = ["build_backbone", "hrnet", "resnet"]
 
 
 def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any) -> nn.Layer:
