@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import paddle.nn as nn
 
-from paddle_rsseg.models.backbones import hrnet, resnet
+from paddle_rsseg.models.backbones import hrnet, mit, mobilenet_v2, resnet, shufflenet_v2, swin, xception
 from paddle_rsseg.registry import BACKBONES
 
-__all__ = ["build_backbone", "hrnet", "resnet"]
+__all__ = ["accepts", "build_backbone", "hrnet", "mit", "mobilenet_v2", "resnet", "shufflenet_v2", "swin", "xception"]
 
 
 def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any) -> nn.Layer:
@@ -28,8 +29,25 @@ def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any)
         if options:
             raise ValueError(f"the backbone is already built: set {', '.join(options)} when building it")
         return backbone
+    return BACKBONES.build({**options, **_spec(backbone)}, where="model.backbone")
+
+
+def accepts(backbone: str | Mapping[str, Any] | nn.Layer, argument: str) -> bool:
+    """Whether this encoder is still to be built and takes ``argument``: Swin has no ``output_stride``, ResNet has.
+
+    Raises:
+        RssegError: unknown name.
+    """
+    if isinstance(backbone, nn.Layer):
+        return False
+    build = BACKBONES.get(str(_spec(backbone).get("type")), where="model.backbone")
+    return argument in inspect.signature(build).parameters
+
+
+def _spec(backbone: str | Mapping[str, Any]) -> dict[str, Any]:
+    """``{"type": registered name, **arguments}``."""
     spec = {"type": backbone} if isinstance(backbone, str) else dict(backbone)
     same_name = {name.lower(): name for name in BACKBONES.names()}
     if "type" in spec:
         spec["type"] = same_name.get(str(spec["type"]).lower(), spec["type"])
-    return BACKBONES.build({**options, **spec}, where="model.backbone")
+    return spec
