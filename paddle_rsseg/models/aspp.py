@@ -1,0 +1,101 @@
+"""Atrous spatial pyramid pooling (Chen et al., 2017), in the variants of the public DeepLabs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import paddle
+import paddle.nn as nn
+import paddle.nn.functional as F
+
+from paddle_rsseg.models.layers import batch_norm, conv2d, conv_bn_relu, spatial_size
+
+#: what stands between the depthwise and the pointwise half of a separable convolution
+Between = Literal["nothing", "norm", "norm_relu"]
+
+
+class SeparableConv(nn.Layer):
+    """Depthwise 3×3, then pointwise 1×1 with BatchNorm and ReLU.
+
+    Args:
+        dilation: of the depthwise half.
+        between: ``nothing`` between the halves, a BatchNorm (``norm``), or BatchNorm and ReLU (``norm_relu``).
+        bias: of both convolutions.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, dilation: int = 1, between: Between = "norm", bias: bool = False
+    ):
+        super().__init__()
+        has_bias = None if bias else False
+        options = {"groups": in_channels, "dilation": dilation, "bias_attr": has_bias}
+        depthwise: list[nn.Layer] = [conv2d(in_channels, in_channels, 3, "relu", **options)]
+        if between != "nothing":
+            depthwise.append(batch_norm(in_channels))
+        if between == "norm_relu":
+            depthwise.append(nn.ReLU())
+        self.depthwise = nn.Sequential(*depthwise)
+        self.pointwise = conv_bn_relu(in_channels, out_channels, 1, init="relu", bias_attr=has_bias)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.pointwise(self.depthwise(x))
+
+
+def conv_unit(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    dilation: int = 1,
+    separable: Between | Literal[False] = False,
+    bias: bool = False,
+) -> nn.Layer:
+    """Convolution, BatchNorm, ReLU; a 3×3 is :class:`SeparableConv` where ``separable`` says what its halves have."""
+    if separable and kernel == 3:
+        return SeparableConv(in_channels, out_channels, dilation, separable, bias)
+    has_bias = None if bias else False
+    return conv_bn_relu(in_channels, out_channels, kernel, init="relu", dilation=dilation, bias_attr=has_bias)
+
+
+class ASPP(nn.Layer):
+    """One map seen at several dilations and as a whole: N×C×h×w → N×C'×h×w.
+
+    A 1×1 convolution, a 3×3 for each rate and the global mean through a 1×1, all of ``out_channels`` and with
+    BatchNorm and ReLU, are concatenated and fused.
+
+    Args:
+        rates: dilations of the 3×3 branches.
+        pool_first: the mean stands before (True) or after the other branches in the concatenation.
+        separable: the 3×3 branches are depthwise separable, with this between their halves; False: they are not.
+        fusion_kernel: of the convolution that brings the concatenation back to ``out_channels``.
+        dropout: after the fusion.
+        bias: of all convolutions but that of the mean.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 256,
+        rates: Sequence[int] = (6, 12, 18),
+        pool_first: bool = False,
+        separable: Between | Literal[False] = False,
+        fusion_kernel: Literal[1, 3] = 1,
+        dropout: float = 0.1,
+        bias: bool = False,
+    ):
+        super().__init__()
+        self.pool_first = pool_first
+        branches = [conv_unit(in_channels, out_channels, 1, bias=bias)]
+        branches += [conv_unit(in_channels, out_channels, 3, rate, separable, bias) for rate in rates]
+        self.branches = nn.LayerList(branches)
+        self.pool = conv_unit(in_channels, out_channels, 1)
+        self.fusion = conv_unit(out_channels * (len(branches) + 1), out_channels, fusion_kernel, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        outputs = [branch(x) for branch in self.branches]
+        size = spatial_size(x)
+        # one value a channel: every way of resizing it is this copy
+        mean = self.pool(F.adaptive_avg_pool2d(x, 1)).expand([-1, -1, size[0], size[1]])
+        outputs = [mean, *outputs] if self.pool_first else [*outputs, mean]
+        return self.dropout(self.fusion(paddle.concat(outputs, axis=1)))
