@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from golden_case import align, golden_files
+from golden_case import check, golden_files
 
 FILES = golden_files("farseg/farseg50*.npz")
 MAIN = next(path for path in FILES if path.stem == "farseg50")
-
-
-def check(path: Path, **options) -> None:
-    deviations = align(path, **options)
-    table = "\n".join(map(str, deviations))
-    print(table)
-    assert all(deviation.ok for deviation in deviations), f"{path.name}:\n{table}"
 
 
 def test_float64_all_steps():

@@ -1,0 +1,1 @@
+"""The mmsegmentation fork of CarnoZhao (system C)."""

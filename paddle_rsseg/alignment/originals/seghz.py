@@ -1,0 +1,1 @@
+"""Shuai-Xie/SegHZ (system H). Its cross entropy is a mean over all pixels, ignored ones counting 0."""
