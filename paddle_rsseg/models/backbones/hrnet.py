@@ -9,7 +9,7 @@ are arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import paddle
 import paddle.nn as nn
@@ -55,14 +55,14 @@ class HighResolutionModule(nn.Layer):
             total = total + (self.enlarged(other, size) if j > i else other)
         return F.relu(total)
 
-    def enlarged(self, x: paddle.Tensor, size) -> paddle.Tensor:
+    def enlarged(self, x: paddle.Tensor, size: Any) -> paddle.Tensor:
         if self.fuse == "nearest":
             return F.interpolate(x, size=size, mode="nearest")
         return resize(x, size, align_corners=self.fuse == "corners")
 
 
 def exchange(in_channels: int, out_channels: int, halvings: int, padding: Padding) -> nn.Sequential:
-    """From one branch to another: ``halvings`` 3×3 convolutions of stride 2, or (if negative) a 1×1 before enlarging."""
+    """From branch to branch: ``halvings`` 3×3 convolutions of stride 2, or (if negative) a 1×1 before enlarging."""
     if halvings < 0:
         return nn.Sequential(conv2d(in_channels, out_channels, 1, bias_attr=False), batch_norm(out_channels))
     steps = [halving(in_channels, in_channels, padding) for _ in range(halvings - 1)]
@@ -98,8 +98,9 @@ class HRNet(nn.Layer):
             ``nearest`` (the official classification code, timm).
         padding: of the 3×3 convolutions of stride 2: ``symmetric``, one pixel on each side; ``same``, on sides of even
             length only after the last pixel, as TensorFlow does (PaddleSeg).
-        with_cp: recompute the activations of a stage in the backward pass instead of keeping them: less memory, a
-            third more time, the same numbers up to the order of additions. One bool, or one for each of the four stages.
+        with_cp: recompute activations in the backward pass, one module at a time, instead of keeping them: less
+            memory, a third more time, the same numbers up to the order of additions. One bool, or one for each of the
+            four stages.
         first_width, first_blocks: of the bottlenecks before the branches.
         modules: exchanges in the stages of two, three and four branches.
         blocks: in each branch before an exchange.
@@ -160,8 +161,8 @@ class HRNet(nn.Layer):
                 maps = self.run(i, module, maps)
         return list(maps)
 
-    def run(self, stage: int, part: nn.Layer, x):
-        """``part(x)`` of a map or a tuple of maps; recomputed in the backward pass if ``with_cp`` of the stage says so."""
+    def run(self, stage: int, part: nn.Layer, x: Any) -> Any:
+        """``part(x)`` of a map or a tuple of maps, recomputed in the backward pass where ``with_cp`` says so."""
         first = x[0] if isinstance(x, tuple) else x
         # without a gradient to pass on there is nothing to recompute
         recomputed = self.with_cp[stage] and self.training and not first.stop_gradient
@@ -175,7 +176,7 @@ def small_weights(layer: nn.Layer, spread: float = 0.001) -> None:
             nn.initializer.Normal(0.0, spread)(part.weight)
 
 
-def _register(name: str, width: int, **shape) -> None:
+def _register(name: str, width: int, **shape: Any) -> None:
     @BACKBONES.register(name)
     def build(
         in_channels: int = 3,

@@ -5,12 +5,14 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import farseg, resnet
+from paddle_rsseg.weights.layouts import farseg, hrnet, resnet
 
 __all__ = ["LAYOUTS"]
 
 LAYOUTS = [
     *farseg.LAYOUTS,
+    *hrnet.MODELS,
     # encoders alone
+    *hrnet.ENCODERS,
     *resnet.LAYOUTS,
 ]
