@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from paddle_rsseg.errors import RssegError
-from paddle_rsseg.weights.layout import Translation, translate
-from paddle_rsseg.weights.native import FORMAT, read_weights
+from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.weights.layout import OURS, Layout, Translation, candidates, framework_of, translate, without_wrapper
+from paddle_rsseg.weights.native import FORMAT, read_weights, written_by
 from paddle_rsseg.weights.report import Report
 
-Stem = Literal["mean", "copy"]
+Stem = Literal["mean", "copy", "zero", "random"]
 Shape = tuple[int, ...]
 
 
-def load_weights(model: Any, path: str | os.PathLike, strict: bool = True) -> Report:
+def load_weights(model: Any, path: str | os.PathLike, strict: bool = True, layout: str | None = None) -> Report:
     """Load all weights of ``model`` (a ``paddle.nn.Layer``) from a file of any known layout.
 
     Args:
         path: ``.safetensors``, ``.pth``, ``.pt``, ``.pdparams`` or a checkpoint directory.
         strict: nothing may be missing, extra or of another shape. False loads what fits; read the report.
+        layout: name of the file's layout, where two are equally likely.
 
     Raises:
         RssegError: unreadable file, or, if strict, a difference; then the model is unchanged.
     """
-    report, state = match(path, shapes_of(model))
+    report, state = match(path, shapes_of(model), layout=layout)
     if strict:
         fix = (
             "it holds only an encoder: load it with 'pretrained'"
@@ -39,44 +40,120 @@ def load_weights(model: Any, path: str | os.PathLike, strict: bool = True) -> Re
     return report
 
 
-def load_pretrained(model: Any, path: str | os.PathLike, stem: Stem = "mean") -> Report:
+def load_pretrained(model: Any, path: str | os.PathLike, stem: Stem = "mean", partial: bool = False) -> Report:
     """Start ``model`` from trained weights: a whole model's, or its encoder alone if the file holds only that.
 
     Two differences are bridged, and stand in ``report.adapted``: a first convolution for other bands than RGB
     (see :func:`adapt_stem`), and a classifier for another number of classes, which keeps its random start.
 
+    Args:
+        partial: take what fits and leave the rest at its random start; the report lists both.
+
     Raises:
-        RssegError: any other difference; then the model is unchanged.
+        RssegError: any other difference, unless ``partial``; no tensor fits; then the model is unchanged.
     """
-    report, state = match(path, shapes_of(model), encoder_alone=True, stem=stem)
-    report.check()
+    tensors = model.state_dict()
+
+    def initial(name: str) -> np.ndarray:
+        return tensors[name].numpy()
+
+    classes = getattr(model, "num_classes", None)
+    report, state = match(
+        path, shapes_of(model), encoder_alone=True, stem=stem, initial=initial, num_classes=classes
+    )  # fmt: skip
+    if not partial:
+        report.check("'partial: true' takes what fits, if that is what you want")
+    elif not state:
+        raise RssegError(path, f"{report.layout}: no tensor fits", "weights of this model or of its encoder")
     _assign(model, state)
     return report
 
 
 def match(
-    path: str | os.PathLike, shapes: Mapping[str, Shape], encoder_alone: bool = False, stem: Stem | None = None
+    path: str | os.PathLike,
+    shapes: Mapping[str, Shape],
+    encoder_alone: bool = False,
+    stem: Stem | None = None,
+    layout: str | None = None,
+    initial: Callable[[str], np.ndarray] | None = None,
+    num_classes: int | None = None,
 ) -> tuple[Report, dict[str, np.ndarray]]:
     """Compare a file with a model's tensors.
+
+    Where several layouts recognise the file, it is of the one under which it fits the model best.
 
     Args:
         shapes: name → shape of every tensor of the model.
         encoder_alone: where the file holds only an encoder, the rest of the model is not missing.
         stem: bridge another number of input bands this way, and another number of classes by leaving the classifier.
+        layout: the name of the layout, where two fit equally well.
+        initial: the model's own values of a tensor; for ``stem="random"``.
+        num_classes: of the model; makes sure that only a classifier is taken for one.
 
     Returns:
         the report, and our name → array for all tensors that fit.
 
     Raises:
-        RssegError: unreadable file, or a tensor that fits but holds NaN or infinity.
+        RssegError: unreadable file, an unknown or ambiguous layout, or a tensor that fits but holds NaN or infinity.
     """
     weights, metadata = read_weights(path)
-    translation = translate(weights)
+    outcomes = []
+    for option in _options(weights, metadata, path, layout):
+        try:
+            translation = translate(weights, option, written_by(path, metadata))
+        except ValueError as error:  # it was not of this layout after all
+            broken = RssegError(path, f"{option.name}: {error}", "an unmixed file of one model")
+            continue
+        outcomes.append(_compare(path, metadata, translation, shapes, encoder_alone, stem, initial, num_classes))
+    if not outcomes:
+        raise broken
+    report, state = min(outcomes, key=lambda outcome: outcome[0].problems)  # the first of the best
+    for other, values in outcomes:
+        # as they are, names fit as well under a layout that renames nothing; that layout is then the better word
+        tied = other.problems == report.problems and other.layout not in (report.layout, OURS.name)
+        if tied and not _same(values, state):
+            raise RssegError(
+                path, f"may be {report.layout!r} or {other.layout!r}, with different values", "one layout",
+                f"say which: --layout {report.layout!r}",
+            )  # fmt: skip
+    _check_finite(path, state)
+    return report, state
+
+
+def _options(
+    weights: Mapping[str, np.ndarray], metadata: Mapping[str, Any], path: str | os.PathLike, layout: str | None
+) -> list[Layout]:
+    if layout is not None:
+        from paddle_rsseg.weights.layouts import LAYOUTS
+
+        known = {option.name: option for option in [*LAYOUTS, OURS]}
+        if layout not in known:
+            raise RssegError("--layout", f"unknown layout {layout!r}", fix=did_you_mean(layout, known))
+        return [known[layout]]
+    if metadata.get("format") == FORMAT:
+        return [OURS]
+    bare = without_wrapper(weights).values()
+    return candidates(bare, framework_of(bare, written_by(path, metadata)))
+
+
+def _same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def _compare(
+    path: str | os.PathLike,
+    metadata: Mapping[str, Any],
+    translation: Translation,
+    shapes: Mapping[str, Shape],
+    encoder_alone: bool,
+    stem: Stem | None,
+    initial: Callable[[str], np.ndarray] | None,
+    num_classes: int | None,
+) -> tuple[Report, dict[str, np.ndarray]]:
     prefix = _backbone_prefix(translation, shapes)
     alone = prefix is not None
-    # our FarSeg has the official release's names; who wrote the file stands in it
     layout = "our own format" if metadata.get("format") == FORMAT else translation.layout.name
-    report = Report(str(path), layout, dropped=translation.dropped, backbone_only=alone)
+    report = Report(str(path), layout, dropped=translation.dropped, backbone_only=alone, prefix=prefix or "")
     report.metadata = {**metadata, **translation.metadata}
     wanted = [name for name in shapes if not (alone and encoder_alone) or name.startswith(prefix or "")]
     state: dict[str, np.ndarray] = {}
@@ -85,19 +162,18 @@ def match(
         if name not in shapes:
             report.extra.append(translation.origin[bare])
             continue
-        fitted = adapt_stem(array, shapes[name], stem) if stem else None
+        start = initial(name) if initial and stem == "random" else None
+        fitted = adapt_stem(array, shapes[name], stem, start) if stem else None
         if array.shape == shapes[name]:
             state[name] = array
             report.matched.append(name)
         elif fitted is not None:
             state[name] = fitted
             report.adapted[name] = f"{array.shape[1]} → {shapes[name][1]} input bands, '{stem}'"
-        elif stem and _other_classes(name, array.shape, shapes):
+        elif stem and other_classes(name, array.shape, shapes, num_classes):
             report.adapted[name] = f"not loaded: {array.shape[0]} classes in the file, {shapes[name][0]} in the model"
         else:
             report.misshaped[name] = (array.shape, shapes[name])
-    _check_finite(path, state)
-    report.prefix = prefix or ""
     seen = {*state, *report.misshaped, *report.adapted}
     report.missing = [name for name in wanted if name not in seen]
     return report, state
@@ -115,11 +191,14 @@ def _check_finite(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> N
         )
 
 
-def adapt_stem(weight: np.ndarray, shape: Shape, how: Stem) -> np.ndarray | None:
+def adapt_stem(weight: np.ndarray, shape: Shape, how: Stem, initial: np.ndarray | None = None) -> np.ndarray | None:
     """A first convolution (out × 3 × k × k, k > 1) for C ≠ 3 bands; None if the shapes do not call for it.
 
     ``mean``: every band gets the mean of the three colour filters. ``copy``: band i gets the filter of colour i mod 3,
     right where the first bands are red, green, blue. Both times 3/C, so that the sum over the bands keeps its size.
+    ``zero``: the first three bands keep their filters and the others begin without effect, so that the network begins
+    as the one for colours; ``random``: the others begin with ``initial``, the model's own start. With fewer bands
+    than three, these two keep the filters of the first C colours.
     """
     if weight.ndim != 4 or weight.shape[1] != 3 or len(shape) != 4 or weight.shape[2] == 1:
         return None
@@ -127,19 +206,27 @@ def adapt_stem(weight: np.ndarray, shape: Shape, how: Stem) -> np.ndarray | None
         return None
     bands = shape[1]
     if how == "mean":
-        spread = np.repeat(weight.mean(axis=1, keepdims=True), bands, axis=1)
+        spread = np.repeat(weight.mean(axis=1, keepdims=True), bands, axis=1) * (3.0 / bands)
     elif how == "copy":
-        spread = weight[:, np.arange(bands) % 3]
+        spread = weight[:, np.arange(bands) % 3] * (3.0 / bands)
+    elif how in ("zero", "random"):
+        if how == "random" and initial is None:
+            raise ValueError("'random' needs the model's initial values")
+        spread = np.zeros(shape, weight.dtype) if how == "zero" else np.array(initial, weight.dtype)
+        kept = min(3, bands)
+        spread[:, :kept] = weight[:, :kept]
     else:
-        raise RssegError("stem", f"unknown way {how!r}", "'mean' or 'copy'")
-    return (spread * (3.0 / bands)).astype(weight.dtype)
+        raise RssegError("stem", f"unknown way {how!r}", "'mean', 'copy', 'zero' or 'random'")
+    return spread.astype(weight.dtype)
 
 
-def _other_classes(name: str, shape: Shape, shapes: Mapping[str, Shape]) -> bool:
-    """Whether this tensor belongs to the model's last convolution and differs in the number of classes only."""
+def other_classes(name: str, shape: Shape, shapes: Mapping[str, Shape], num_classes: int | None = None) -> bool:
+    """Whether this tensor belongs to a classifier of the model and differs in the number of classes only."""
     layer = name.rpartition(".")[0]
     weight = shapes.get(f"{layer}.weight", ())
     is_head = len(weight) == 4 and any(part in layer for part in ("cls", "classifier", "head"))
+    if num_classes is not None and weight[:1] != (num_classes,):
+        return False
     return is_head and len(shape) == len(shapes[name]) and shape[1:] == shapes[name][1:]
 
 

@@ -14,7 +14,8 @@ import safetensors.numpy
 from safetensors import SafetensorError, deserialize, safe_open
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.weights.pickled import read_pickled
+from paddle_rsseg.weights.layout import Framework
+from paddle_rsseg.weights.pickled import LEGACY_MAGIC, read_pickled
 
 FORMAT = "paddle_rsseg/1"
 
@@ -124,6 +125,19 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[s
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return _read_safetensors(path)
     return _state_of(read_pickled(path), path)
+
+
+def written_by(path: str | os.PathLike, metadata: Mapping[str, Any]) -> Framework:
+    """Who wrote a file that :func:`read_weights` could read, told from its form.
+
+    A pickle in a zip, or behind PyTorch's magic number, is PyTorch's; a plain one is Paddle's. A safetensors file is
+    PyTorch's unless its metadata say that it is ours or another of Paddle's: nobody else writes them in public.
+    """
+    with open(find_weights(path), "rb") as file:
+        head = file.read(32)
+    if head[8:9] == b"{":
+        return "paddle" if metadata.get("format") in (FORMAT, "pd", "paddle") else "torch"
+    return "torch" if head.startswith(b"PK") or LEGACY_MAGIC.to_bytes(10, "little") in head else "paddle"
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -43,6 +43,11 @@ class Report:
         """Every tensor of the model found, every needed tensor of the file used."""
         return not (self.missing or self.extra or self.misshaped)
 
+    @property
+    def problems(self) -> int:
+        """Tensors that do not fit."""
+        return len(self.missing) + len(self.extra) + len(self.misshaped)
+
     def check(self, fix: str = "") -> None:
         """Raise RssegError that lists what does not fit, unless everything does."""
         if self.complete:
@@ -57,9 +62,14 @@ class Report:
             self.path, f"{self.layout}: {len(self.matched)} tensors match, but {', '.join(problems)}", fix=fix
         )
 
-    def lines(self) -> list[str]:
-        """The whole report as text, one fact a line; only names that need nobody's attention are abbreviated."""
+    def lines(self, every: bool = False) -> list[str]:
+        """The whole report as text, one fact a line.
+
+        Args:
+            every: list the tensors that match too, and all that were dropped.
+        """
         lines = [f"{self.path}: {self.layout}", f"matched     {len(self.matched)}"]
+        lines += [f"  {name}" for name in self.matched] if every else []
         for kind, names in (
             ("missing", self.missing),
             ("extra", self.extra),
@@ -73,7 +83,7 @@ class Report:
             reasons.setdefault(why, []).append(name)
         lines.append(f"{'dropped':<11} {len(self.dropped)}")
         for why, names in reasons.items():
-            lines.append(f"  {len(names)}: {why} ({_some(names, 2)})")
+            lines.append(f"  {len(names)}: {why} ({_some(names, len(names) if every else 2)})")
         return lines
 
     def __str__(self) -> str:
