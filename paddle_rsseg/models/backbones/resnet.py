@@ -1,22 +1,31 @@
-"""ResNet-18/34/50/101 in torchvision's layout and names, for any number of bands and output stride 32, 16 or 8.
+"""ResNet-18 … 152, Wide-ResNet and ResNeXt in torchvision's layout and names, for any number of bands.
 
-Written out because Paddle's own ResNet takes three bands only and has no dilated stages.
+Also the variants with a stem of three convolutions (v1c) and with a pooled shortcut (v1d), in timm's names; and every
+way of dilating the last stages that is in use. Written out because Paddle's own ResNet takes three bands only and has
+no dilated stages.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; the variants: He et al., "Bag of Tricks for Image
+Classification", CVPR 2019.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
-from paddle.distributed.fleet.utils import recompute
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.models.layers import batch_norm, conv2d, freeze
-from paddle_rsseg.registry import BACKBONES
+from paddle_rsseg.models.backbones.recomputation import checkpointed
+from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
+from paddle_rsseg.models.layers import batch_norm, conv2d
+
+__all__ = ["BasicBlock", "Bottleneck", "ResNet", "checkpointed"]
+
+conv = partial(conv2d, init="relu", bias_attr=False)
 
 
 class BasicBlock(nn.Layer):
@@ -35,9 +44,9 @@ class BasicBlock(nn.Layer):
     ):
         super().__init__()
         before, after = dilations
-        self.conv1 = conv2d(in_channels, channels, 3, "relu", stride=stride, dilation=before, bias_attr=False)
+        self.conv1 = conv(in_channels, channels, 3, stride=stride, dilation=before)
         self.bn1 = batch_norm(channels, frozen_norm)
-        self.conv2 = conv2d(channels, channels, 3, "relu", dilation=after, bias_attr=False)
+        self.conv2 = conv(channels, channels, 3, dilation=after)
         self.bn2 = batch_norm(channels, frozen_norm)
         self.downsample = downsample
 
@@ -48,7 +57,11 @@ class BasicBlock(nn.Layer):
 
 
 class Bottleneck(nn.Layer):
-    """1×1, 3×3 (which carries the stride), 1×1 to four times the channels; plus the shortcut."""
+    """1×1, 3×3 (which carries the stride), 1×1 to four times the channels; plus the shortcut.
+
+    Args:
+        groups, width_per_group: of the 3×3 convolution: it has channels · width_per_group / 64 · groups channels.
+    """
 
     expansion = 4
 
@@ -60,14 +73,17 @@ class Bottleneck(nn.Layer):
         dilations: tuple[int, int],
         downsample: nn.Layer | None,
         frozen_norm: bool,
+        groups: int = 1,
+        width_per_group: int = 64,
     ):
         super().__init__()
+        width = channels * width_per_group // 64 * groups
         wide = channels * self.expansion
-        self.conv1 = conv2d(in_channels, channels, 1, "relu", bias_attr=False)
-        self.bn1 = batch_norm(channels, frozen_norm)
-        self.conv2 = conv2d(channels, channels, 3, "relu", stride=stride, dilation=dilations[0], bias_attr=False)
-        self.bn2 = batch_norm(channels, frozen_norm)
-        self.conv3 = conv2d(channels, wide, 1, "relu", bias_attr=False)
+        self.conv1 = conv(in_channels, width, 1)
+        self.bn1 = batch_norm(width, frozen_norm)
+        self.conv2 = conv(width, width, 3, stride=stride, dilation=dilations[0], groups=groups)
+        self.bn2 = batch_norm(width, frozen_norm)
+        self.conv3 = conv(width, wide, 1)
         self.bn3 = batch_norm(wide, frozen_norm)
         self.downsample = downsample
 
@@ -78,22 +94,28 @@ class Bottleneck(nn.Layer):
         return F.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet(nn.Layer):
+class ResNet(ResidualEncoder):
     """Image N×C×H×W → [c2, c3, c4, c5], at strides (4, 8, 16, 32), (4, 8, 16, 16) or (4, 8, 8, 8).
 
     Args:
         block: :class:`BasicBlock` or :class:`Bottleneck`.
         depths: blocks of the four stages.
         in_channels: bands of the image.
-        output_stride: 32, 16 or 8. Below 32 the last stages keep their resolution and dilate instead: the
-            convolution that would have had the stride keeps the dilation before it, all later 3×3 double theirs.
+        output_stride: 32, 16 or 8. Below 32 the last stages keep their resolution and dilate instead.
         freeze_at: 0 trains everything; 1 freezes the parameters of the stem, 2 also of layer1, … 5 of layer4.
         batchnorm_trainable: False freezes the parameters and the statistics of every BatchNorm.
         with_cp: recompute the activations of a stage in the backward pass instead of keeping them: less memory, a
             third more time, the same numbers up to the order of additions. One bool, or one for each stage.
-
-    Attributes:
-        out_channels, strides: of the four maps.
+        contract_dilation: True (torchvision, mmsegmentation's default for its weights): the convolution that would
+            have had the stride keeps the dilation before it, only all later 3×3 double theirs. False (segmentation_
+            models.pytorch, PaddleSeg): all 3×3 of a dilated stage have its dilation.
+        multi_grid: one dilation for each block of the last stage, which then has as many blocks as there are
+            numbers. They multiply the stage's dilation: (1, 2, 4) gives 2, 4, 8 at output stride 16.
+        multi_grid_absolute: they are the dilations themselves, as in mmsegmentation.
+        stem: ``plain`` is one 7×7 convolution, ``deep`` (v1c) three 3×3 of half, half and all ``stem_channels``.
+        stem_channels: 64; 128 in the ResNet-101 of PSPNet and its followers.
+        avg_down: (v1d) the shortcut halves the resolution with a 2×2 mean, not by leaving out pixels.
+        groups, width_per_group: of :class:`Bottleneck`; ResNeXt-50 32×4d has 32 and 4.
     """
 
     def __init__(
@@ -105,115 +127,90 @@ class ResNet(nn.Layer):
         freeze_at: Literal[0, 1, 2, 3, 4, 5] = 0,
         batchnorm_trainable: bool = True,
         with_cp: bool | Sequence[bool] = False,
+        contract_dilation: bool = True,
+        multi_grid: Sequence[int] | None = None,
+        multi_grid_absolute: bool = False,
+        stem: Literal["plain", "deep"] = "plain",
+        stem_channels: int = 64,
+        avg_down: bool = False,
+        groups: int = 1,
+        width_per_group: int = 64,
     ):
-        super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise RssegError("model.output_stride", repr(output_stride), "8, 16 or 32")
-        if not 0 <= freeze_at <= 5:
-            raise RssegError("model.freeze_at", repr(freeze_at), "0 (nothing) to 5 (all stages)")
-        self.with_cp = (with_cp,) * 4 if isinstance(with_cp, bool) else tuple(with_cp)
-        if len(self.with_cp) != 4:
-            raise RssegError("model.with_cp", repr(with_cp), "one bool, or four")
-        self.in_channels = in_channels
+        super().__init__(in_channels, with_cp)
         frozen_norm = not batchnorm_trainable
-
-        self.conv1 = conv2d(in_channels, 64, 7, "relu", stride=2, bias_attr=False)
-        self.bn1 = batch_norm(64, frozen_norm)
+        self.conv1 = first_convolution(stem, in_channels, stem_channels, frozen_norm)
+        self.bn1 = batch_norm(stem_channels, frozen_norm)
         self.maxpool = nn.MaxPool2D(3, stride=2, padding=1)
 
-        self.out_channels: list[int] = []
-        self.strides: list[int] = []
-        width, total_stride, dilation = 64, 4, 1
-        for stage, depth in enumerate(depths):
-            channels = 64 * 2**stage
-            stride = 1 if stage == 0 else 2
-            before = dilation
-            if total_stride * stride > output_stride:
-                stride, dilation = 1, dilation * stride
-            blocks = []
-            for i in range(depth):
-                step = stride if i == 0 else 1
-                shortcut = None
-                if step != 1 or width != channels * block.expansion:
-                    shortcut = nn.Sequential(
-                        conv2d(width, channels * block.expansion, 1, "relu", stride=step, bias_attr=False),
-                        batch_norm(channels * block.expansion, frozen_norm),
-                    )
-                dilations = (before if i == 0 else dilation, dilation)
-                blocks.append(block(width, channels, step, dilations, shortcut, frozen_norm))
-                width = channels * block.expansion
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-            total_stride *= stride
-            self.out_channels.append(width)
-            self.strides.append(total_stride)
+        grouped = {"groups": groups, "width_per_group": width_per_group} if (groups, width_per_group) != (1, 64) else {}
 
-        for part in (self.conv1, self.bn1)[: 2 * freeze_at]:
-            freeze(part)
-        for stage in self.stages[: max(freeze_at - 1, 0)]:
-            freeze(stage)
+        def make_block(
+            in_channels: int,
+            channels: int,
+            stride: int,
+            dilations: tuple[int, int],
+            around: nn.Layer | None,
+            opening: bool,
+        ) -> nn.Layer:
+            return block(in_channels, channels, stride, dilations, around, frozen_norm, **grouped)
 
-    @property
-    def stages(self) -> list[nn.Sequential]:
-        return [self.layer1, self.layer2, self.layer3, self.layer4]
+        def make_shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
+            return projection(in_channels, out_channels, stride, frozen_norm, avg_down)
 
-    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
-        features = []
-        for i, stage in enumerate(self.stages):  # not zip(strict=True), which Paddle cannot trace
-            # without a gradient to pass on there is nothing to recompute
-            recomputed = self.with_cp[i] and self.training and not x.stop_gradient
-            x = checkpointed(stage, x) if recomputed else stage(x)
-            features.append(x)
-        return features
+        stages = plan_stages(depths, output_stride, contract_dilation, multi_grid, multi_grid_absolute)
+        self.add_stages(stages, stem_channels, block.expansion, make_block, make_shortcut)
+        self.freeze_first(freeze_at, self.conv1, self.bn1)
+
+    def stem(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.maxpool(F.relu(self.bn1(self.conv1(x))))
 
 
-def checkpointed(stage: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
-    """``stage(x)``, its activations recomputed in the backward pass; same output, gradients and statistics."""
-    runs = 0
-
-    def run(x: paddle.Tensor) -> paddle.Tensor:
-        nonlocal runs
-        runs += 1
-        if runs == 1:
-            return stage(x)
-        with statistics_kept(stage):
-            return stage(x)
-
-    return recompute(run, x)
-
-
-@contextmanager
-def statistics_kept(layer: nn.Layer) -> Iterator[None]:
-    """Inside, BatchNorm still normalises with the batch but leaves its running statistics alone.
-
-    Else a recomputed stage would count every batch twice.
-    """
-    norms = [norm for norm in layer.sublayers() if isinstance(norm, nn.layer.norm._BatchNormBase)]
-    momenta = [norm._momentum for norm in norms]
-    for norm in norms:
-        norm._momentum = 1.0  # new = 1 · old + 0 · batch
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm._momentum = momentum
+def first_convolution(stem: str, in_channels: int, channels: int, frozen_norm: bool) -> nn.Layer:
+    """Image → map of stride 2, before its norm: one 7×7 convolution (``plain``) or three 3×3 (``deep``)."""
+    if stem == "plain":
+        return conv(in_channels, channels, 7, stride=2)
+    if stem != "deep":
+        raise RssegError("model.stem", repr(stem), "plain or deep")
+    half = channels // 2
+    return nn.Sequential(
+        conv(in_channels, half, 3, stride=2),
+        batch_norm(half, frozen_norm),
+        nn.ReLU(),
+        conv(half, half, 3),
+        batch_norm(half, frozen_norm),
+        nn.ReLU(),
+        conv(half, channels, 3),
+    )
 
 
-def _register(name: str, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...]) -> None:
-    @BACKBONES.register(name)
-    def build(
-        in_channels: int = 3,
-        output_stride: Literal[8, 16, 32] = 32,
-        freeze_at: Literal[0, 1, 2, 3, 4, 5] = 0,
-        batchnorm_trainable: bool = True,
-        with_cp: bool | Sequence[bool] = False,
-    ) -> ResNet:
-        return ResNet(block, depths, in_channels, output_stride, freeze_at, batchnorm_trainable, with_cp)
-
-    build.__doc__ = f"{name}; the arguments are those of :class:`ResNet`."
+def projection(in_channels: int, out_channels: int, stride: int, frozen_norm: bool, avg_down: bool) -> nn.Layer:
+    """The way around a block that changes the shape: 1×1 convolution and norm."""
+    if not avg_down:
+        return nn.Sequential(
+            conv(in_channels, out_channels, 1, stride=stride),
+            batch_norm(out_channels, frozen_norm),
+        )
+    # at an odd border half a window is left, whose mean is that of the pixels there are
+    mean = nn.AvgPool2D(2, 2, ceil_mode=True, exclusive=True) if stride == 2 else nn.Identity()
+    return nn.Sequential(mean, conv(in_channels, out_channels, 1), batch_norm(out_channels, frozen_norm))
 
 
-_register("ResNet18", BasicBlock, (2, 2, 2, 2))
-_register("ResNet34", BasicBlock, (3, 4, 6, 3))
-_register("ResNet50", Bottleneck, (3, 4, 6, 3))
-_register("ResNet101", Bottleneck, (3, 4, 23, 3))
+FAMILY = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+for number, (kind, layers) in FAMILY.items():
+    register_variant(f"ResNet{number}", ResNet, block=kind, depths=layers)
+    register_variant(f"ResNet{number}_vc", ResNet, block=kind, depths=layers, stem="deep")
+    register_variant(f"ResNet{number}_vd", ResNet, block=kind, depths=layers, stem="deep", avg_down=True)
+for name, number, groups, width in [
+    ("WideResNet50_2", 50, 1, 128),
+    ("WideResNet101_2", 101, 1, 128),
+    ("ResNeXt50_32x4d", 50, 32, 4),
+    ("ResNeXt101_32x8d", 101, 32, 8),
+]:
+    kind, layers = FAMILY[number]
+    register_variant(name, ResNet, block=kind, depths=layers, groups=groups, width_per_group=width)
