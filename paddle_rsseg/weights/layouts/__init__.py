@@ -5,12 +5,13 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import farseg, hrnet, resnet
+from paddle_rsseg.weights.layouts import deeplab, farseg, hrnet, resnet
 
 __all__ = ["LAYOUTS"]
 
 LAYOUTS = [
     *farseg.LAYOUTS,
+    *deeplab.LAYOUTS,
     *hrnet.MODELS,
     # encoders alone
     *hrnet.ENCODERS,
