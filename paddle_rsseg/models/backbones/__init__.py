@@ -8,10 +8,36 @@ from typing import Any
 
 import paddle.nn as nn
 
-from paddle_rsseg.models.backbones import hrnet, mit, mobilenet_v2, resnet, shufflenet_v2, swin, xception
+from paddle_rsseg.models.backbones import (
+    drn,
+    hrnet,
+    mit,
+    mobilenet_v2,
+    resnest,
+    resnet,
+    senet,
+    shufflenet_v2,
+    swin,
+    vgg,
+    xception,
+)
 from paddle_rsseg.registry import BACKBONES
 
-__all__ = ["accepts", "build_backbone", "hrnet", "mit", "mobilenet_v2", "resnet", "shufflenet_v2", "swin", "xception"]
+__all__ = [
+    "accepts",
+    "build_backbone",
+    "drn",
+    "hrnet",
+    "mit",
+    "mobilenet_v2",
+    "resnest",
+    "resnet",
+    "senet",
+    "shufflenet_v2",
+    "swin",
+    "vgg",
+    "xception",
+]
 
 
 def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any) -> nn.Layer:
