@@ -38,6 +38,12 @@ def available_cores() -> int:
     return max(1, min(cores, int(quota)) if quota else cores)
 
 
+def process_cores() -> int:
+    """Cores for this process: all that there are, shared with the other processes of a distributed run."""
+    ranks = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
+    return max(1, available_cores() // ranks)
+
+
 def container_quota(root: Path) -> float | None:
     """Cores by the CPU quota of cgroup v2 or v1, None where there is none."""
     try:

@@ -1,6 +1,7 @@
 """Map images with an exported model: ``python deploy/python/infer.py --config EXPORT/deploy.yaml --image_path IMAGES``.
 
-Needs Paddle Inference and the package's inference half, not the training code: see ``deploy/README.md``.
+Needs Paddle Inference (or, with ``--backend onnx``, ONNX Runtime alone) and the package's inference half, not the
+training code: see ``deploy/README.md``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--save_dir", default=Path("output/infer"), type=Path, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:1 (default: %(default)s)")
+    parser.add_argument(
+        "--backend", choices=("paddle", "onnx"), default="paddle",
+        help="onnx: ONNX Runtime, for what was exported with --format onnx; takes no Paddle (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--cpu_threads", type=int, help="default: every core this process may use")
     parser.add_argument("--batch_size", type=int, help="windows computed at once (default: 1 on a CPU, 4 on a GPU)")
     parser.add_argument(
@@ -56,17 +61,13 @@ def run(args: argparse.Namespace) -> int:
     directory = args.config if args.config.is_dir() else args.config.parent
 
     # late, so that --help and a mistyped path do not wait for Paddle
-    from paddle_rsseg import runtime
-
-    runtime.quiet_paddle()
-    from paddle_rsseg.inference.backends import PaddleInferenceBackend
     from paddle_rsseg.inference.load import read_deploy
     from paddle_rsseg.inference.predictor import Predictor
 
     spec = read_deploy(args.config)
-    verify(args.config)
+    verify(args.config, args.backend)
     started = time.perf_counter()
-    network = Timed(PaddleInferenceBackend(directory, args.cpu_threads, args.device))
+    network = Timed(open_network(directory, args))
     predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights)
     if args.benchmark:
         print(f"model loaded in {time.perf_counter() - started:.2f} s")
@@ -93,6 +94,19 @@ def run(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
+def open_network(directory: Path, args: argparse.Namespace) -> Any:
+    if args.backend == "onnx":
+        from paddle_rsseg.inference.onnx import OnnxBackend
+
+        return OnnxBackend(directory, args.cpu_threads, args.device)
+    from paddle_rsseg import runtime
+
+    runtime.quiet_paddle()
+    from paddle_rsseg.inference.backends import PaddleInferenceBackend
+
+    return PaddleInferenceBackend(directory, args.cpu_threads, args.device)
+
+
 class Timed:
     """A back end that notes how long it computed."""
 
@@ -110,19 +124,23 @@ class Timed:
         return logits
 
 
-def verify(config: Path) -> None:
-    """The graph and its parameters are those that were checked at export."""
+def verify(config: Path, backend: str) -> None:
+    """The files that the back end reads are those that were checked at export."""
     import yaml
 
     path = config / "deploy.yaml" if config.is_dir() else config
-    sums = yaml.safe_load(path.read_text(encoding="utf-8")).get("sha256")
-    if not isinstance(sums, dict) or len(sums) != 2:
-        raise RssegError(path, f"sha256: {sums}", "one sum each for the graph and its parameters", "export it again")
-    for name, expected in sums.items():
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names, sums = content.get("model"), content.get("sha256")
+    roles = ("onnx",) if backend == "onnx" else ("graph", "parameters")
+    if isinstance(names, dict) and "onnx" in roles and "onnx" not in names:
+        raise RssegError(path, "the export has no ONNX file", fix="export it with --format onnx")
+    if not isinstance(names, dict) or not isinstance(sums, dict) or not all(names.get(role) in sums for role in roles):
+        raise RssegError(path, f"sha256: {sums}", "one sum each for the files of the model", "export it again")
+    for name in (names[role] for role in roles):
         file = path.parent / name
         if not file.is_file():
             raise RssegError(file, "no such file", "the files of one export together")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != sums[name]:
             raise RssegError(
                 file, "is not the file that was exported", "the files of one export together", "copy it again"
             )

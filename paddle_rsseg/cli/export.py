@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 NEEDS_PADDLE = True
+#: what has run the exported graph → where deploy.yaml says how closely
+CHECKS = {"Paddle Inference": "equality", "ONNX Runtime": "equality_onnx"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="N C H W for a graph of fixed height and width (N stays free); default: every size",
     )
+    parser.add_argument(
+        "--format", choices=("paddle", "onnx"), default="paddle",
+        help="onnx: model.onnx as well, for ONNX Runtime, OpenVINO, TensorRT and the like (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of --config")
 
 
@@ -33,14 +39,17 @@ def run(args: argparse.Namespace) -> int | None:
 
         source = load_config(args.config, args.opts)
     print(f"exporting {args.model_path}")
-    path = export(source, save_dir=args.save_dir, weights=args.model_path, input_shape=args.input_shape)
+    path = export(
+        source, save_dir=args.save_dir, weights=args.model_path, input_shape=args.input_shape, format=args.format
+    )
     import yaml
 
     description = yaml.safe_load((path / "deploy.yaml").read_text(encoding="utf-8"))
-    check = description["equality"]
-    cases = ", ".join("×".join(map(str, case)) for case in check["cases"])
-    print(f"equal to the model at N×H×W {cases}: logits within {check['max_relative_error']:.0e} (relative)")
-    for name in (description["model"]["graph"], description["model"]["parameters"], "deploy.yaml"):
+    checks = {name: description[key] for name, key in CHECKS.items() if key in description}
+    cases = ", ".join("×".join(map(str, case)) for case in checks["Paddle Inference"]["cases"])
+    within = ", ".join(f"{name} {check['max_relative_error']:.0e}" for name, check in checks.items())
+    print(f"equal to the model at N×H×W {cases}: logits within {within} (relative)")
+    for name in (*description["model"].values(), "deploy.yaml"):
         print(f"  {path / name}  {(path / name).stat().st_size / 1e6:.1f} MB")
     print(f"next: python deploy/python/infer.py --config {path / 'deploy.yaml'} --image_path IMAGE --save_dir MAPS")
     return None

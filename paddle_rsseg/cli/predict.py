@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows at once (default: 1 on a CPU, 4 on a GPU)")
     run.add_argument(
-        "--backend", choices=("auto", "dynamic", "paddle"), default="auto",
+        "--backend", choices=("auto", "dynamic", "paddle", "onnx"), default="auto",
         help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",
     )  # fmt: skip
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")

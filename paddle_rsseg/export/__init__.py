@@ -6,9 +6,10 @@ import sys
 import types
 from typing import Any
 
+from paddle_rsseg.export.onnx import save_onnx
 from paddle_rsseg.export.static import export
 
-__all__ = ["export"]
+__all__ = ["export", "save_onnx"]
 
 
 # `paddle_rsseg.export` is this package and, in the documented surface, the function: rs.export(…) works because the

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from paddle_rsseg.errors import RssegError
+
 Backend = Callable[[np.ndarray], np.ndarray]
 Case = tuple[int, int, int]
 
@@ -38,6 +40,22 @@ class Comparison:
     @property
     def equal(self) -> bool:
         return self.error <= TOLERANCE and self.wrong == 0
+
+    def or_refuse(self, model: str, computed_by: str) -> Comparison:
+        """The comparison itself if it is equal.
+
+        Raises:
+            RssegError: it is not; ``computed_by`` is the program that computes something else than ``model``.
+        """
+        if self.equal:
+            return self
+        raise RssegError(
+            model,
+            f"the exported graph differs from the model: logits by {self.error:.1e} (relative), "
+            f"{self.wrong} labels beyond near ties",
+            f"at most {TOLERANCE:g} and none",
+            f"not exported; {computed_by} computes something else",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -9,14 +9,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
 
 from paddle_rsseg import __version__
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.export.gate import TOLERANCE, Comparison, compare, odd_cases
+from paddle_rsseg.export.gate import Comparison, compare, odd_cases
+from paddle_rsseg.export.onnx import add_onnx
+from paddle_rsseg.inference import onnx
 from paddle_rsseg.inference.spec import InferenceSpec
 
 FORMAT = "paddle_rsseg/1"
@@ -31,11 +33,13 @@ def export(
     *,
     weights: str | os.PathLike | None = None,
     input_shape: Sequence[int] | None = None,
+    format: Literal["paddle", "onnx"] = "paddle",
 ) -> Path:
     """Write ``model.json`` (Paddle 2.6: ``model.pdmodel``), ``model.pdiparams`` and ``deploy.yaml``.
 
     The graph takes the normalised image N×C×H×W float32 and returns the main output's logits N×K×H×W. Before the
-    directory gets its name, Paddle Inference runs it over odd sizes and batches; it must agree with the model.
+    directory gets its name, Paddle Inference (and ONNX Runtime) run it over odd sizes and batches; they must agree
+    with the model.
 
     Args:
         model: a ``paddle.nn.Layer``; settings or the path of a YAML file (with ``weights``); or the path of weights
@@ -46,6 +50,7 @@ def export(
         weights: weights file or checkpoint directory; needed with settings.
         input_shape: (N, C, H, W) for a graph of fixed height and width; the windows then have that size. -1 leaves
             an axis free; N is always free, as the last batch of an image is smaller.
+        format: ``onnx`` writes ``model.onnx`` as well, for ONNX Runtime, OpenVINO, TensorRT and the like.
 
     Returns:
         ``save_dir``.
@@ -56,6 +61,8 @@ def export(
     """
     from paddle import nn
 
+    if format not in ("paddle", "onnx"):
+        raise RssegError("--format", repr(format), "paddle or onnx")
     details: dict[str, Any] = dict(metadata or {})
     if not isinstance(model, nn.Layer):
         model, spec, found = _load(model, spec, weights)
@@ -71,8 +78,10 @@ def export(
     except OSError as error:
         raise RssegError(target, f"cannot be made ({error.strerror})", "a place that may be written to") from error
     try:
-        comparison = _write_graph(model, spec, size, temporary)
-        _describe(temporary, spec, size, comparison, details)
+        compared = {"paddle": _write_graph(model, spec, size, temporary)}
+        if format == "onnx":
+            compared["onnx"] = add_onnx(model, temporary, spec.in_channels, odd_cases(spec.pad_to, size))
+        _describe(temporary, spec, size, compared, details)
         _put_in_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -162,19 +171,15 @@ def _write_graph(model: Any, spec: InferenceSpec, size: tuple[int, int] | None, 
     finally:
         if training:
             model.train()
-    if not comparison.equal:
-        raise RssegError(
-            type(model).__name__,
-            f"the exported graph differs from the model: logits by {comparison.error:.1e} (relative), "
-            f"{comparison.wrong} labels beyond near ties",
-            f"at most {TOLERANCE:g} and none",
-            f"not exported; Paddle {paddle.__version__} computes something else",
-        )
-    return comparison
+    return comparison.or_refuse(type(model).__name__, f"Paddle {paddle.__version__}")
 
 
 def _describe(
-    directory: Path, spec: InferenceSpec, size: tuple[int, int] | None, comparison: Comparison, details: dict[str, Any]
+    directory: Path,
+    spec: InferenceSpec,
+    size: tuple[int, int] | None,
+    compared: dict[str, Comparison],
+    details: dict[str, Any],
 ) -> None:
     """Write ``deploy.yaml``, beside the files that it names."""
     import paddle
@@ -182,16 +187,20 @@ def _describe(
     from paddle_rsseg.inference.backends import static_files
 
     graph, parameters = static_files(directory)
+    files = {"graph": graph, "parameters": parameters}
+    if "onnx" in compared:
+        files["onnx"] = directory / onnx.FILE
+        details["equality_onnx"] = compared["onnx"].to_dict()
     height, width = size or (-1, -1)
     content = {
         "format": FORMAT,
-        "model": {"graph": graph.name, "parameters": parameters.name},
+        "model": {role: path.name for role, path in files.items()},
         "input": {"name": "image", "dtype": "float32", "shape": [-1, spec.in_channels, height, width]},
         "output": {"name": "logits", "dtype": "float32", "shape": [-1, spec.num_classes, height, width]},
         "inference": spec.to_dict(),
-        "sha256": {path.name: _sha256(path) for path in (graph, parameters)},
+        "sha256": {path.name: _sha256(path) for path in files.values()},
         "versions": {"paddle_rsseg": __version__, "paddle": paddle.__version__},
-        "equality": comparison.to_dict(),
+        "equality": compared["paddle"].to_dict(),
         **details,
     }
     header = "# Written by paddle_rsseg's export. 'inference' is the complete pre- and post-processing.\n"

@@ -1,4 +1,4 @@
-"""What turns a batch of windows into logits: the dynamic graph, or a static one run by Paddle Inference.
+"""What turns a batch of windows into logits: the dynamic graph, or a static one in Paddle Inference or ONNX Runtime.
 
 A back end is any callable ``backend(batch) -> logits``: N×C×H×W float32 in, N×K×H×W float32 out, both C-contiguous
 NumPy arrays. The caller owns the result and may overwrite it.
@@ -6,7 +6,6 @@ NumPy arrays. The caller owns the result and may overwrite it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -19,7 +18,8 @@ import numpy as np
 import paddle
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.runtime import available_cores
+from paddle_rsseg.inference import onnx
+from paddle_rsseg.runtime import process_cores
 
 if TYPE_CHECKING:
     from paddle_rsseg.inference.spec import InferenceSpec
@@ -29,11 +29,6 @@ Backend = Callable[[np.ndarray], np.ndarray]
 #: largest accepted difference between two back ends, relative to the largest absolute logit. Fused convolutions
 #: round differently (about 5e-6 was measured for a ResNet-50 pyramid); a wrong interpolation differs by 1e-1 and more
 TOLERANCE = 1e-3
-
-
-def default_batch(backend: Backend) -> int:
-    """Windows to compute at once where nobody says: on a CPU one, whose maps stay in the caches; 4 on a GPU."""
-    return getattr(backend, "default_batch", 4)
 
 
 class DynamicBackend:
@@ -80,7 +75,7 @@ class PaddleInferenceBackend:
             config.enable_use_gpu(256, int(device.partition(":")[2] or 0))  # 256 MB to begin with; it grows
         else:
             config.disable_gpu()
-            config.set_cpu_math_library_num_threads(threads or _threads())
+            config.set_cpu_math_library_num_threads(threads or process_cores())
             if not onednn:
                 config.disable_mkldnn()
             elif graph.suffix == ".json":
@@ -102,10 +97,8 @@ class PaddleInferenceBackend:
         return self._output.copy_to_cpu()
 
 
-def _threads() -> int:
-    """Cores for this process: all that there are, shared with the other processes of a distributed run."""
-    ranks = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
-    return max(1, available_cores() // ranks)
+#: how an exported graph is run: names that ``--backend`` takes
+STATIC: dict[str, Any] = {"paddle": PaddleInferenceBackend, "onnx": onnx.OnnxBackend}
 
 
 def static_files(export_dir: str | Path) -> tuple[Path, Path]:
@@ -192,10 +185,15 @@ def difference(
     return worst
 
 
-def compile_backend(model: paddle.nn.Layer, spec: InferenceSpec, threads: int | None = None) -> PaddleInferenceBackend:
+def compile_backend(
+    model: paddle.nn.Layer, spec: InferenceSpec, threads: int | None = None, kind: str = "paddle"
+) -> PaddleInferenceBackend | onnx.OnnxBackend:
     """The model as a static graph on Paddle's present device, checked against the dynamic graph at two sizes.
 
     The graph lies in a temporary directory that is removed when the result is garbage-collected.
+
+    Args:
+        kind: what runs it, ``"paddle"`` or ``"onnx"``.
 
     Raises:
         RssegError: the graph cannot be traced or loaded, or its logits differ by more than :data:`TOLERANCE`.
@@ -203,8 +201,10 @@ def compile_backend(model: paddle.nn.Layer, spec: InferenceSpec, threads: int | 
     directory = tempfile.mkdtemp(prefix="rsseg-compiled-")
     where, training, step = type(model).__name__, model.training, spec.pad_to
     try:
-        save_static(model, directory, spec.in_channels)
-        compiled = PaddleInferenceBackend(directory, threads, paddle.get_device())
+        graph, parameters = save_static(model, directory, spec.in_channels)
+        if kind == "onnx":
+            onnx.convert(graph, parameters, graph.with_name(onnx.FILE))
+        compiled = STATIC[kind](directory, threads, paddle.get_device())
         sizes = [(2 * step, 3 * step), (5 * step, 3 * step)]
         gap = difference(DynamicBackend(model), compiled, spec.in_channels, sizes)
         if not gap <= TOLERANCE:
@@ -233,19 +233,19 @@ def make_backend(model: paddle.nn.Layer, spec: InferenceSpec, kind: str = "auto"
     """A back end for a model.
 
     Args:
-        kind: ``"dynamic"``; ``"paddle"`` (compiled, an error if that fails); ``"auto"``: compiled on CPU, and where
-            that fails the dynamic graph after saying so on stderr; dynamic on GPU.
+        kind: ``"dynamic"``; ``"paddle"`` or ``"onnx"`` (compiled, an error if that fails); ``"auto"``: compiled by
+            Paddle on CPU, and where that fails the dynamic graph after saying so on stderr; dynamic on GPU.
     """
     if kind == "dynamic":
         return DynamicBackend(model)
-    if kind not in ("auto", "paddle"):
-        raise RssegError("--backend", f"unknown back end {kind!r}", "auto, dynamic or paddle")
+    if kind not in ("auto", *STATIC):
+        raise RssegError("--backend", f"unknown back end {kind!r}", "auto, dynamic, paddle or onnx")
     if kind == "auto" and not paddle.get_device().startswith("cpu"):
         return DynamicBackend(model)
     try:
-        return compile_backend(model, spec, threads)
+        return compile_backend(model, spec, threads, "paddle" if kind == "auto" else kind)
     except RssegError as error:
-        if kind == "paddle":
+        if kind != "auto":
             raise
         print(f"warning: {error}; going on with the slower dynamic graph", file=sys.stderr)
         return DynamicBackend(model)

@@ -17,7 +17,6 @@ from paddle_rsseg import windows
 from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.data.transforms.base import resized
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference.backends import default_batch
 from paddle_rsseg.inference.prefetch import prefetch
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
@@ -272,6 +271,11 @@ class WindowPredictor:
             if share is not None and valid is not None:
                 share[:, ~valid[y0:y1]] = 0
             yield Band(y0, y1, labels, share)
+
+
+def default_batch(backend: Any) -> int:
+    """Windows to compute at once where nobody says: on a CPU one, whose maps stay in the caches; 4 on a GPU."""
+    return getattr(backend, "default_batch", 4)
 
 
 def upsample_rows(scores: np.ndarray, y0: int, y1: int, height: int, width: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,31 +69,21 @@ def open_model(
     """Whatever the caller has, ready to predict.
 
     Args:
-        model: an export directory or its ``deploy.yaml``; a ``.safetensors``, checkpoint directory, ``.pdparams`` or
-            ``.pth``; a ``paddle.nn.Layer``; or a back end (any callable).
+        model: an export directory, its ``deploy.yaml`` or its ``.onnx``; a ``.safetensors``, checkpoint directory,
+            ``.pdparams`` or ``.pth``; a ``paddle.nn.Layer``; or a back end (any callable).
         spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
         settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
-        backend: ``auto``, ``dynamic`` or ``paddle``, see :func:`paddle_rsseg.inference.backends.make_backend`.
+        backend: ``auto``, ``dynamic``, ``paddle`` or ``onnx``, see
+            :func:`paddle_rsseg.inference.backends.make_backend`.
         device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
         changes: fields of the spec to replace, such as ``window=(512, 512)``; None leaves a field.
 
     Raises:
         RssegError: unreadable or unfitting files, or nothing says how the model wants its input.
     """
-    import paddle
-
     changes = {key: value for key, value in changes.items() if value is not None}
-    device = device or paddle.get_device()
     if isinstance(model, (str, Path)) and _is_export(Path(model)):
-        from paddle_rsseg.inference.backends import PaddleInferenceBackend
-
-        if backend == "dynamic":
-            raise RssegError(
-                "--backend", "dynamic with an exported model", "auto or paddle", "a graph has no dynamic form"
-            )
-        described = read_deploy(model)
-        directory = Path(model) if Path(model).is_dir() else Path(model).parent
-        network = PaddleInferenceBackend(directory, device=device)
+        network, described = _open_export(Path(model), backend, device)
         return Ready(network, replace(spec or described, **changes), str(model))
     source = model if isinstance(model, (str, Path)) else type(model).__name__
     if spec is None and settings is not None:
@@ -100,7 +91,7 @@ def open_model(
 
         spec = inference_spec(settings)
     if isinstance(model, (str, Path)):
-        model, stored = _build(model, settings, device)
+        model, stored = _build(model, settings, device or _device())
         if spec is not None:
             _warn_of_differences(source, spec, stored)
         spec = spec or stored
@@ -109,7 +100,8 @@ def open_model(
             source, "says nothing about its pre-processing", "a description inside the weights", "give --config"
         )
     spec = replace(spec, **changes)
-    if isinstance(model, paddle.nn.Layer):
+    paddle = sys.modules.get("paddle")  # where nobody has imported it, nobody has a layer of it
+    if paddle is not None and isinstance(model, paddle.nn.Layer):
         from paddle_rsseg.inference.backends import make_backend
 
         model = make_backend(model, spec, backend)
@@ -117,7 +109,37 @@ def open_model(
 
 
 def _is_export(path: Path) -> bool:
-    return path.name == DEPLOY_FILE or (path / DEPLOY_FILE).is_file()
+    return path.name == DEPLOY_FILE or path.suffix == ".onnx" or (path / DEPLOY_FILE).is_file()
+
+
+def _open_export(path: Path, backend: str, device: str | None) -> tuple[Any, InferenceSpec]:
+    """The back end for an export directory, its ``deploy.yaml`` or its ``.onnx``, and its description."""
+    if backend == "dynamic":
+        seen = "dynamic with an exported model"
+        raise RssegError("--backend", seen, "auto, paddle or onnx", "a graph has no dynamic form")
+    directory = path if path.is_dir() else path.parent
+    described = read_deploy(directory if path.suffix == ".onnx" else path)
+    if path.suffix == ".onnx" or backend == "onnx":
+        if backend == "paddle":
+            raise RssegError(
+                "--backend", "paddle with an .onnx file", "auto or onnx", "give the directory of the export"
+            )
+        from paddle_rsseg.inference.onnx import OnnxBackend
+
+        file = path if path.suffix == ".onnx" else directory
+        return OnnxBackend(file, device=device or _device()), described
+    from paddle_rsseg.inference.backends import PaddleInferenceBackend
+
+    return PaddleInferenceBackend(directory, device=device or _device()), described
+
+
+def _device() -> str:
+    """The one Paddle is set to; without Paddle an ONNX file runs on the CPU."""
+    try:
+        import paddle
+    except ModuleNotFoundError:
+        return "cpu"
+    return paddle.get_device()
 
 
 def _build(path: str | Path, settings: Any, device: str) -> tuple[Any, InferenceSpec | None]:

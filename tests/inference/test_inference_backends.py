@@ -115,4 +115,4 @@ def test_an_export_directory_is_checked(tmp_path):
     graph, parameters = save_static(model(), tmp_path, 3)
     assert {p.name for p in (graph, parameters)} <= {p.name for p in Path(tmp_path).iterdir()}
     with pytest.raises(RssegError, match="unknown back end"):
-        make_backend(model(), SPEC, "onnx")
+        make_backend(model(), SPEC, "tensorrt")

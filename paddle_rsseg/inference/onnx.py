@@ -1,0 +1,147 @@
+"""A network as an ONNX file: paddle2onnx writes it, ONNX Runtime runs it. To run one takes no Paddle."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.runtime import process_cores
+
+FILE = "model.onnx"
+#: of the operators; 17 is the first with LayerNormalization, and every ONNX Runtime since 1.12 reads it
+OPSET = 17
+INSTALL = "pip install 'paddle-rsseg[onnx]'"
+
+
+class OnnxBackend:
+    """An ONNX file run by ONNX Runtime.
+
+    Args:
+        path: the file, or the directory of an export that holds :data:`FILE`.
+        threads: CPU threads; None takes every core this process may use.
+        device: ``"cpu"``, ``"gpu"`` or ``"gpu:1"``; a GPU needs the package ``onnxruntime-gpu``.
+
+    Raises:
+        RssegError: no such file, not one that ONNX Runtime can run, or no ONNX Runtime (for that device).
+    """
+
+    name = "onnx"
+
+    def __init__(self, path: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
+        path = Path(path)
+        path = path / FILE if path.is_dir() else path
+        if not path.is_file():
+            raise RssegError(path, "no such file", "a model in ONNX's form", "write it with rsseg export --format onnx")
+        runtime = _package("onnxruntime")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = threads or process_cores()
+        try:
+            self.session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
+        except Exception as error:  # ONNX Runtime has its own classes, without a common one
+            raise RssegError(path, f"ONNX Runtime cannot run it ({' '.join(str(error).split())[:160]})") from error
+        self.default_batch = 4 if device.startswith("gpu") else 1
+        self._input = self.session.get_inputs()[0].name
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        return self.session.run(None, {self._input: np.ascontiguousarray(batch, np.float32)})[0]
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    if not device.startswith("gpu"):
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        seen = "this ONNX Runtime is built for the CPU"
+        raise RssegError("--device", seen, "onnxruntime-gpu", "install it, or use --device cpu")
+    return [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)}), "CPUExecutionProvider"]
+
+
+def convert(graph: Path, parameters: Path, target: Path) -> Path:
+    """Write the static graph of Paddle as the ONNX file ``target``; whoever asks compares the two afterwards.
+
+    The input is ``image`` N×C×H×W, the output ``logits`` N×K×H×W; axes free in the graph are free in the file.
+
+    Raises:
+        RssegError: paddle2onnx is missing, or has no form for an operator of the network.
+    """
+    if graph.suffix != ".json":
+        raise RssegError(graph, "paddle2onnx reads graphs of Paddle 3", "model.json", "export with PaddlePaddle 3.x")
+    onnx = _package("onnx")
+    with tempfile.TemporaryDirectory(prefix="rsseg-onnx-") as directory:
+        copy = Path(directory) / "model.json"  # Paddle itself refuses what is written here
+        copy.write_text(json.dumps(_single_epsilons(json.loads(graph.read_text(encoding="utf-8")))), encoding="utf-8")
+        written = copy.with_suffix(".onnx")
+        # paddle2onnx aborts the process that meets an operator it does not know, so that is another one
+        command = [sys.executable, "-c", CONVERSION, str(copy), str(parameters.resolve()), str(written), str(OPSET)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode or not written.is_file():
+            raise _refusal(graph, done.stderr + done.stdout)
+        model = onnx.load_model(str(written))
+    _name_ends(model)
+    onnx.save(model, str(target))
+    return target
+
+
+#: ONNX Runtime folds constants by itself, and the optimiser that is paddle2onnx's default may start pip
+CONVERSION = """
+import sys
+import paddle2onnx
+graph, parameters, target, opset = sys.argv[1:]
+data = paddle2onnx.export(graph, parameters, None, int(opset), optimize_tool="none")
+open(target, "wb").write(data)
+"""
+
+
+def _refusal(graph: Path, said: str) -> RssegError:
+    """What to tell of a conversion that failed, from all that it printed."""
+    if "No module named 'paddle2onnx'" in said:
+        return RssegError("environment", "paddle2onnx is not installed", fix=INSTALL)
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    telling = [line for line in lines if re.search(r"error|support", line, re.IGNORECASE)] or lines[-1:]
+    seen = f"paddle2onnx cannot convert it ({''.join(telling[:1])[:200]})"
+    return RssegError(graph, seen, fix="export without --format onnx")
+
+
+def _single_epsilons(node: Any) -> Any:
+    """The graph with every ``epsilon`` marked as float32.
+
+    GroupNorm's is stored as float64, which paddle2onnx does not read: it takes what happens to lie in memory instead
+    (Paddle2ONNX issue 1646), so that half of the exports give NaN and others are nearly right.
+    """
+    if isinstance(node, dict):
+        value = node.get("AT")
+        if node.get("N") == "epsilon" and isinstance(value, dict) and value.get("#") == "0.a_f64":
+            return {**node, "AT": {**value, "#": "0.a_f32"}}
+        return {key: _single_epsilons(child) for key, child in node.items()}
+    return [_single_epsilons(child) for child in node] if isinstance(node, list) else node
+
+
+def _name_ends(model: Any) -> None:
+    """Input ``image`` and output ``logits`` with axes N, H and W where they are free, instead of invented names."""
+    graph = model.graph
+    names = {graph.input[0].name: "image", graph.output[0].name: "logits"}
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+    for value in (graph.input[0], graph.output[0]):
+        value.name = names[value.name]
+        for axis, size in zip("NCHW", value.type.tensor_type.shape.dim, strict=True):
+            if size.HasField("dim_param"):
+                size.dim_param = axis
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RssegError("environment", f"{name} cannot be imported ({error})", fix=INSTALL) from error

@@ -1,0 +1,227 @@
+"""ONNX: the file computes what the network does, at any size; nothing else passes for it; no Paddle is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference.onnx import OnnxBackend
+from paddle_rsseg.inference.spec import InferenceSpec
+
+paddle = pytest.importorskip("paddle")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("paddle2onnx")
+
+import paddle_rsseg as rs  # noqa: E402
+from paddle_rsseg.export import save_onnx  # noqa: E402
+from paddle_rsseg.export.gate import compare  # noqa: E402
+from paddle_rsseg.inference.backends import DynamicBackend, make_backend  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = InferenceSpec(num_classes=4, window=(64, 64), stride=(40, 40), classes=("a", "b", "c", "d"))
+nn, F = paddle.nn, paddle.nn.functional
+
+
+class Net(nn.Layer):
+    """Every norm (their epsilons matter: the features are small), a linear layer, pooling and resizing."""
+
+    in_channels, num_classes, min_multiple = 3, 4, 2
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2D(3, 8, 3, stride=2, padding=1, bias_attr=False)
+        self.norms = nn.Sequential(nn.GroupNorm(2, 8, epsilon=1e-3), nn.BatchNorm2D(8), nn.ReLU())
+        self.layer_norm = nn.LayerNorm(8, epsilon=1e-3)
+        self.linear = nn.Linear(8, 8)
+        self.head = nn.Conv2D(8, 4, 1)
+
+    def forward(self, x):
+        features = self.norms(self.stem(x) * 0.02)
+        tokens = self.linear(self.layer_norm(features.flatten(2).transpose([0, 2, 1]) * 0.02))
+        features = tokens.transpose([0, 2, 1]).reshape(paddle.shape(features)) + features
+        features = features * F.sigmoid(F.adaptive_avg_pool2d(features, 1))
+        size = paddle.shape(x)[2:]
+        return [F.interpolate(self.head(features), size, mode="bilinear", align_corners=True)]
+
+
+@pytest.fixture(scope="module")
+def net():
+    paddle.seed(0)
+    made = Net()
+    made.eval()
+    return made
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, net):
+    return rs.export(net, SPEC, tmp_path_factory.mktemp("onnx") / "export", format="onnx")
+
+
+def image(*shape):
+    return np.random.default_rng(1).standard_normal(shape, np.float32)
+
+
+def test_any_size_and_batch(exported, net):
+    backend = OnnxBackend(exported)
+    for shape in ((1, 3, 1, 1), (4, 3, 7, 200), (2, 3, 65, 33)):
+        expected, seen = DynamicBackend(net)(image(*shape)), backend(image(*shape))
+        np.testing.assert_allclose(seen, expected, atol=5e-5)
+        seen += 1  # the caller owns it
+        np.testing.assert_allclose(backend(image(*shape)), expected, atol=5e-5)
+
+
+def test_the_description_names_the_file_and_how_closely_it_agrees(exported):
+    import onnx as package
+
+    description = yaml.safe_load((exported / "deploy.yaml").read_text())
+    assert description["model"] == {"graph": "model.json", "parameters": "model.pdiparams", "onnx": "model.onnx"}
+    assert set(description["sha256"]) == set(description["model"].values())
+    assert description["equality_onnx"]["max_relative_error"] < 1e-4
+    assert [2, 31, 33] in description["equality_onnx"]["cases"]
+    graph = package.load(str(exported / "model.onnx")).graph
+    for value, name, channels in ((graph.input[0], "image", 3), (graph.output[0], "logits", 4)):
+        sizes = [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        assert (value.name, sizes) == (name, ["N", channels, "H", "W"])
+
+
+def test_converting_leaves_the_static_graph_as_it_is(exported):
+    # the copy with float32 epsilons, which only paddle2onnx reads right, is not what Paddle gets
+    def epsilons(node):
+        if isinstance(node, dict):
+            if node.get("N") == "epsilon":
+                yield node["AT"]["#"]
+            for child in node.values():
+                yield from epsilons(child)
+        elif isinstance(node, list):
+            for child in node:
+                yield from epsilons(child)
+
+    graph = json.loads((exported / "model.json").read_text())
+    assert "0.a_f64" in set(epsilons(graph))
+    assert set(epsilons(onnx._single_epsilons(graph))) == {"0.a_f32"}
+
+
+def test_a_fixed_size(tmp_path, net):
+    path = rs.export(net, SPEC, tmp_path / "export", input_shape=(1, 3, 32, 48), format="onnx")
+    assert OnnxBackend(path)(image(3, 3, 32, 48)).shape == (3, 4, 32, 48)
+    with pytest.raises(Exception, match="Got invalid dimensions"):
+        OnnxBackend(path)(image(1, 3, 33, 48))
+
+
+def test_one_file(tmp_path, net):
+    net.train()
+    comparison = save_onnx(net, tmp_path / "sub" / "net.onnx")
+    assert net.training
+    net.eval()
+    assert comparison.error < 1e-4
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["net.onnx"]
+    assert compare(DynamicBackend(net), OnnxBackend(tmp_path / "sub" / "net.onnx"), 3, [(2, 19, 21)]).equal
+
+
+class Drifts(Net):
+    """Computes something else after it was traced: what a fault of the converter looks like from outside."""
+
+    def forward(self, x):
+        main = Net.forward(self, x)[0]
+        return [main * (1.05 if paddle.in_dynamic_mode() else 1.0)]
+
+
+class Unknown(Net):
+    """Has an operator that ONNX has no form for."""
+
+    def forward(self, x):
+        main = Net.forward(self, x)[0]
+        return [main + paddle.lgamma(paddle.abs(main) + 1)]
+
+
+def test_what_differs_is_not_written(tmp_path):
+    (tmp_path / "net.onnx").write_text("an earlier one")
+    with pytest.raises(RssegError, match=r"differs from the model.*paddle2onnx computes something else"):
+        save_onnx(Drifts(), tmp_path / "net.onnx")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["an earlier one"]
+
+
+def test_a_wrong_conversion_of_a_right_graph_is_refused(tmp_path, net, monkeypatch):
+    monkeypatch.setattr(onnx, "_single_epsilons", lambda graph: spoiled(graph))
+    with pytest.raises(RssegError, match="paddle2onnx computes something else"):
+        rs.export(net, SPEC, tmp_path / "export", format="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def spoiled(node):
+    """Every epsilon a thousand times what it should be."""
+    if isinstance(node, dict):
+        if node.get("N") == "epsilon":
+            return {**node, "AT": {"#": "0.a_f32", "D": 1000 * node["AT"]["D"]}}
+        return {key: spoiled(child) for key, child in node.items()}
+    return [spoiled(child) for child in node] if isinstance(node, list) else node
+
+
+def test_what_cannot_be_converted_is_one_line(tmp_path, capfd):
+    with pytest.raises(RssegError, match=r"model.json: paddle2onnx cannot convert it \(.*unsupported operators"):
+        save_onnx(Unknown(), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+    assert "unsupported" not in "".join(capfd.readouterr())
+
+
+def test_predicting_with_it(exported, net, tmp_path):
+    picture = np.random.default_rng(2).integers(0, 256, (90, 130, 3), np.uint8)
+    expected = rs.Predictor(exported, backend="paddle").predict(picture).labels
+    for predictor in (
+        rs.Predictor(exported, backend="onnx"),
+        rs.Predictor(exported / "model.onnx"),
+        rs.Predictor(net, SPEC, backend="onnx"),
+    ):
+        assert isinstance(predictor.engine.backend, OnnxBackend)
+        assert (predictor.predict(picture).labels != expected).mean() < 1e-3
+    assert len(np.unique(expected)) > 1
+    assert isinstance(make_backend(net, SPEC, "onnx"), OnnxBackend)
+    with pytest.raises(RssegError, match="give the directory"):
+        rs.Predictor(exported / "model.onnx", backend="paddle")
+
+
+def test_mistakes_are_one_line(tmp_path, net, exported):
+    with pytest.raises(RssegError, match=r"no such file.*--format onnx"):
+        OnnxBackend(tmp_path)
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    with pytest.raises(RssegError, match="ONNX Runtime cannot run it"):
+        OnnxBackend(tmp_path / "a.onnx")
+    with pytest.raises(RssegError, match="built for the CPU"):
+        OnnxBackend(exported, device="gpu")
+    with pytest.raises(RssegError, match="--format"):
+        rs.export(net, SPEC, tmp_path / "export", format="torch")
+    with pytest.raises(RssegError, match=r"deploy.yaml: cannot be read"):
+        rs.Predictor(tmp_path / "a.onnx")
+
+
+def test_a_server_without_paddle(tmp_path, exported):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (80, 70, 3), np.uint8))
+    infer = [str(ROOT / "deploy/python/infer.py"), "--config", str(exported), "--backend", "onnx"]
+    arguments = [*infer, "--image_path", str(tmp_path / "a.png"), "--save_dir", str(tmp_path / "maps")]
+    program = (
+        "import runpy, sys\n"
+        "for name in ('paddle', 'paddle2onnx', 'onnx', 'pydantic', 'torch'): sys.modules[name] = None\n"
+        f"sys.argv = {arguments!r}\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    assert done.returncode == 0, done.stderr
+    seen = cv2.imread(str(tmp_path / "maps" / "a_label.png"), cv2.IMREAD_UNCHANGED)
+    expected = rs.Predictor(exported).predict(tmp_path / "a.png").labels
+    assert seen.shape[:2] == expected.shape == (80, 70)
+    (exported / "model.onnx").rename(tmp_path / "kept")
+    try:
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100)
+        assert done.returncode == 2
+        assert "model.onnx: no such file" in done.stderr
+    finally:
+        (tmp_path / "kept").rename(exported / "model.onnx")
