@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddle_rsseg.losses import combined, cross_entropy, focal
+from paddle_rsseg.losses import combined, cross_entropy, focal, objectness
 from paddle_rsseg.losses.combined import OutputLosses, build_loss
 
-__all__ = ["OutputLosses", "build_loss", "combined", "cross_entropy", "focal"]
+__all__ = ["OutputLosses", "build_loss", "combined", "cross_entropy", "focal", "objectness"]

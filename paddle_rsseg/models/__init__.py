@@ -8,10 +8,10 @@ from typing import Any
 
 import paddle.nn as nn
 
-from paddle_rsseg.models import deeplabv3plus, farseg, hrnet, hrnet_ocr
+from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr
 from paddle_rsseg.registry import MODELS
 
-__all__ = ["create_model", "deeplabv3plus", "farseg", "hrnet", "hrnet_ocr", "model_spec"]
+__all__ = ["create_model", "deeplabv3plus", "farseg", "farsegpp", "hrnet", "hrnet_ocr", "model_spec"]
 
 #: short names for the command line: ``farseg_r50`` is FarSeg on ResNet50
 ALIAS = re.compile(r"(?P<model>[a-z0-9]+?)_r(?P<depth>\d+)", re.IGNORECASE)

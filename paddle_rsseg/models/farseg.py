@@ -33,11 +33,12 @@ class Encoder(nn.Layer):
 class FPN(nn.Layer):
     """Feature pyramid without norm or activation: maps from fine to coarse in, as many of ``out_channels`` out."""
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int):
+    def __init__(self, in_channels: Sequence[int], out_channels: int, bias: bool = True):
         super().__init__()
+        options: dict[str, Any] = {} if bias else {"bias_attr": False}
         for i, channels in enumerate(in_channels, 1):
-            setattr(self, f"fpn_inner{i}", conv2d(channels, out_channels, 1, "xavier_like"))
-            setattr(self, f"fpn_layer{i}", conv2d(out_channels, out_channels, 3, "xavier_like"))
+            setattr(self, f"fpn_inner{i}", conv2d(channels, out_channels, 1, "xavier_like", **options))
+            setattr(self, f"fpn_layer{i}", conv2d(out_channels, out_channels, 3, "xavier_like", **options))
 
     def forward(self, features: Sequence[paddle.Tensor], strides: Sequence[int]) -> list[paddle.Tensor]:
         top = None

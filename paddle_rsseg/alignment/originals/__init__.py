@@ -33,6 +33,7 @@ class Original:
             (outputs, label) → {name: scalar}.
         outputs: the file's name of an evaluated output → what it is of ours, given the network's outputs at the
             input's size and the heads' maps, each main first, auxiliary ones too.
+        single_loss: part of the original's loss is computed in float32 whatever the run, so 1e-6 is all there is.
     """
 
     model: Mapping[str, Any] | Callable[[], nn.Layer]
@@ -40,6 +41,7 @@ class Original:
     outputs: Mapping[str, Callable[[Outputs, Outputs], paddle.Tensor]] = field(
         default_factory=lambda: {"logits": output(0), "prob": probabilities}
     )
+    single_loss: bool = False
 
 
 def output(index: int) -> Callable[[Outputs, Outputs], paddle.Tensor]:

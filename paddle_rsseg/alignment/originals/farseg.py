@@ -12,14 +12,53 @@ def farseg(meta: Meta) -> Original:
     return Original(_model(meta), {"types": [_loss(meta["loss"])], "coef": [1.0]})
 
 
+@original("farseg/farsegpp*")
+def farsegpp(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    horizon = re.search(r"t_max (\d+)", meta["loss"])
+    semantic = {"type": "ScaleAnnealingFocalLoss", "T_max": int(horizon[1]) if horizon else 0}
+    objectness = {
+        "type": "MixedLoss",
+        "losses": [{"type": "ObjectnessBCELoss"}, {"type": "ObjectnessDiceLoss"}],
+        "coef": [1.0, 1.0],
+    }
+    # its binary cross entropy casts to float32
+    return Original(_model_plusplus(shapes), {"types": [semantic, objectness], "coef": [1.0, 1.0]}, single_loss=True)
+
+
+def _model_plusplus(shapes: dict[str, list[int]]) -> dict:
+    first, backbone = "en.features.patch_embed1.proj.weight", ""
+    if first in shapes:
+        width = shapes[first][0]
+        depth = len({name.split(".")[3] for name in shapes if name.startswith("en.features.block3.")})
+        backbone = "MiTB0" if width == 32 else f"MiTB{ {2: 1, 6: 2, 18: 3, 27: 4, 40: 5}[depth] }"
+    else:
+        first = "en.resnet.stem.0.weight"
+        backbone = f"ResNet{_depth(shapes)}_vc"
+    wiring = "parallel"
+    if "decoder.conv.0.weight" in shapes:
+        more = any(name.startswith("decoder.obj_decoder.blocks.4.") for name in shapes)
+        wiring = "seg_obj_cascade" if more else "obj_seg_cascade"
+    return {
+        "type": "FarSegPP",
+        "backbone": backbone,
+        "in_channels": shapes[first][1],
+        "num_classes": shapes["decoder.seg_decoder.classifier.0.weight"][0],
+        "wiring": wiring,
+        "pool_channels": shapes["ppm.conv.0.weight"][0],
+        "fpn_out_channels": shapes["fpn.fpn_layer1.0.weight"][0],
+        "fsr_out_channels": shapes["fsr.project.0.0.weight"][0],
+        "scale_aware_proj": "fsr.scene_encoder.0.0.weight" in shapes,
+        "decoder_out_channels": shapes["decoder.seg_decoder.blocks.0.0.0.weight"][0],
+    }
+
+
 def _model(meta: Meta) -> dict:
     shapes = shapes_of(meta)
-    blocks = [len({n.split(".")[3] for n in shapes if n.startswith(f"en.resnet.layer{i}.")}) for i in range(1, 5)]
-    depth = 2 + sum(blocks) * (3 if "en.resnet.layer1.0.conv3.weight" in shapes else 2)
     stride = re.search(r"output stride (\d+)", meta["constructor"])
     spec = {
         "type": "FarSeg",
-        "backbone": f"ResNet{depth}",
+        "backbone": f"ResNet{_depth(shapes)}",
         "in_channels": shapes["en.resnet.conv1.weight"][1],
         "num_classes": shapes["cls_pred_conv.weight"][0],
         "fpn_out_channels": shapes["fpn.fpn_layer1.weight"][0],
@@ -31,6 +70,11 @@ def _model(meta: Meta) -> dict:
     if spec["scene_relation"]:
         spec["fsr_out_channels"] = shapes["sr.feature_reencoders.0.0.weight"][0]
     return spec
+
+
+def _depth(shapes: dict[str, list[int]]) -> int:
+    blocks = [len({n.split(".")[3] for n in shapes if n.startswith(f"en.resnet.layer{i}.")}) for i in range(1, 5)]
+    return 2 + sum(blocks) * (3 if "en.resnet.layer1.0.conv3.weight" in shapes else 2)
 
 
 def _loss(words: str) -> dict:

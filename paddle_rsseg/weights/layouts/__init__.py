@@ -5,15 +5,17 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import deeplab, farseg, hrnet, resnet
+from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, resnet, transformers
 
 __all__ = ["LAYOUTS"]
 
 LAYOUTS = [
+    *farsegpp.MODELS,
     *farseg.LAYOUTS,
     *deeplab.LAYOUTS,
     *hrnet.MODELS,
     # encoders alone
+    *transformers.ENCODERS,
     *hrnet.ENCODERS,
     *resnet.LAYOUTS,
 ]
