@@ -29,6 +29,8 @@ class ModelContract:
     parameters: int | None = None
     #: outputs in train mode
     train_outputs = 1
+    #: channels of the auxiliary outputs that are not logits of the classes, by their place
+    aux_channels: dict[int, int] = {}
 
     def build(self, **overrides) -> paddle.nn.Layer:
         paddle.seed(0)
@@ -78,7 +80,8 @@ class ModelContract:
         model.train()
         outputs = model(image(model, (64, 64)))
         assert len(outputs) == self.train_outputs
-        assert all(output.shape == [2, CLASSES, 64, 64] for output in outputs)
+        channels = [self.aux_channels.get(i, CLASSES) for i in range(self.train_outputs)]
+        assert [output.shape for output in outputs] == [[2, c, 64, 64] for c in channels]
         paddle.add_n([(output**2).mean() for output in outputs]).backward()
         for name, parameter in learnable(model).items():
             assert parameter.grad is not None, f"{name} has no gradient"
