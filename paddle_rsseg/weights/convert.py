@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.spec import InferenceSpec
-from paddle_rsseg.weights.layout import translate
+from paddle_rsseg.weights.architecture import Architecture, architecture
 from paddle_rsseg.weights.load import match, shapes_of
-from paddle_rsseg.weights.native import read_weights, save_weights
+from paddle_rsseg.weights.native import save_weights
 from paddle_rsseg.weights.report import Report
+from paddle_rsseg.weights.store import locate
+from paddle_rsseg.weights.table import Entry
 
 if TYPE_CHECKING:
     from paddle_rsseg.config import Settings
@@ -33,72 +34,101 @@ def convert(
     swap_isaid_st_ra: bool = False,
     settings: Settings | None = None,
     allow_partial: bool = False,
+    layout: str | None = None,
+    folder: str | os.PathLike | None = None,
 ) -> Report:
     """Write ``source`` as native safetensors under our names, with the model and its pre-processing inside.
 
     A file that holds an encoder alone (a torchvision ResNet) becomes a native encoder file for ``pretrained``.
 
     Args:
-        source: ``.pth``, ``.pt``, ``.pdparams`` or ``.safetensors`` of a known layout.
+        source: ``.pth``, ``.pt``, ``.pdparams`` or ``.safetensors`` of a known layout, or a name of the table
+            (``rsseg weights list``), which is downloaded where the local folder lacks it.
         destination: ``.safetensors``.
-        arch: short name (``farseg_r50``) or ``{"type": …}``; None: the model of ``settings``.
+        arch: short name (``farseg_r50``), model, encoder or ``{"type": …}``
+            (:func:`paddle_rsseg.weights.architecture.architecture`); None: the model of ``settings``, else what the
+            table says.
         num_classes: default: as many as the file's classifier has.
         swap_isaid_st_ra: exchange rows 2 and 12 of FarSeg's classifier. For the official release, whose labels have
             storage tank and roundabout exchanged, when it is used on labels in the devkit's order.
         settings: a loaded configuration; gives the model and the pre-processing. Without it the pre-processing is
-            FarSeg's for iSAID (ImageNet mean and std, 896×896 windows every 512 pixels).
+            the table's, else FarSeg's for iSAID (ImageNet mean and std, 896×896 windows every 512 pixels).
         allow_partial: write the file although tensors are missing, extra or mis-shaped.
+        layout: name of the file's layout, where two are equally likely.
+        folder: of known files, see :func:`paddle_rsseg.weights.store.locate`.
 
     Raises:
         RssegError: unreadable source, or a difference without ``allow_partial``; then nothing is written.
     """
-    from paddle_rsseg.models import create_model, model_spec
+    path, entry = locate(source, folder)
+    named = arch if arch is not None else settings
+    if named is None:
+        if entry is None:
+            raise RssegError("convert", "neither --arch nor --config", "the network to convert for",
+                             "--arch farseg_r50")  # fmt: skip
+        named = entry.architecture
+    network = architecture(named)
+    spec = dict(network.spec)
+    if not network.encoder and num_classes:
+        spec["num_classes"] = num_classes
+    elif not network.encoder and entry is not None:
+        spec.setdefault("num_classes", entry.classes)
+    guessed = not network.encoder and "num_classes" not in spec
 
-    component = model_spec(arch if arch is not None else settings)
-    if settings is None:
-        component["num_classes"] = num_classes or component.get("num_classes") or _classes_in(source)
-    elif num_classes:
-        component["num_classes"] = num_classes
-    if component["num_classes"] is None:
-        component.pop("num_classes")
-    report, state = match(source, shapes_of(create_model(component)), encoder_alone=True)
+    def compare() -> tuple[Report, dict[str, np.ndarray]]:
+        model = Architecture(spec, network.encoder).build()
+        if not network.encoder:
+            spec["num_classes"] = model.num_classes
+        return match(path, shapes_of(model), encoder_alone=True, layout=layout)
+
+    report, state = compare()
+    if guessed and (classes := _classes_in(report)) is not None:
+        spec["num_classes"] = classes
+        report, state = compare()
     if not allow_partial:
         report.check("--allow_partial converts what fits")
     if swap_isaid_st_ra:
-        _swap_classes(state, str(source))
-    metadata: dict[str, Any] = {"source": {"file": Path(source).name, "layout": report.layout}}
+        _swap_classes(state, str(path))
+    metadata: dict[str, Any] = {"source": {"file": path.name, "layout": report.layout}}
+    if entry is not None:
+        metadata["source"] |= {"name": entry.name, "url": entry.url, "licence": entry.licence}
     if "loss_step" in report.metadata:
         metadata["loss_step"] = report.metadata["loss_step"]
-    if report.backbone_only:
-        metadata["backbone"] = component.get("backbone")
+    if network.encoder:
+        metadata["backbone"] = spec["type"] if len(spec) == 1 else spec
+    elif report.backbone_only:
+        metadata["backbone"] = spec.get("backbone")
         state = {name.removeprefix(report.prefix): array for name, array in state.items()}
     else:
-        metadata["model"] = component
-        metadata["inference"] = _description(component, settings).to_dict()
+        metadata["model"] = spec
+        metadata["inference"] = _description(spec, settings, entry).to_dict()
     save_weights(destination, state, metadata)
     return report
 
 
-def _description(component: Mapping[str, Any], settings: Settings | None) -> InferenceSpec:
+def _classes_in(report: Report) -> int | None:
+    """Rows of the classifier in the file, where their number is all that does not fit."""
+    pairs = report.misshaped.values()
+    rows = {file[0] if file and file[1:] == ours[1:] else None for file, ours in pairs}
+    return rows.pop() if len(rows) == 1 and not (report.missing or report.extra) else None
+
+
+def _description(spec: Mapping[str, Any], settings: Settings | None, entry: Entry | None) -> InferenceSpec:
     if settings is not None:
         from paddle_rsseg.config import inference_spec
 
         return inference_spec(settings)
-    classes, in_channels = component.get("num_classes", 16), component.get("in_channels", 3)
+    classes, in_channels = spec.get("num_classes", 16), spec.get("in_channels", 3)
     if in_channels != 3:
         raise RssegError(
             "convert", f"a model for {in_channels} bands", "its configuration (--config)", "mean and std are not known"
         )
     from paddle_rsseg.data.prepare.isaid_legend import CLASSES, KIT_PALETTE
 
-    legend = {"classes": CLASSES, "palette": KIT_PALETTE} if classes == len(CLASSES) else {}
-    return InferenceSpec(num_classes=classes, mean=IMAGENET_MEAN, std=IMAGENET_STD, **legend)  # type: ignore[arg-type]
-
-
-def _classes_in(source: str | os.PathLike) -> int | None:
-    """Rows of the classifier in the file; None where it has none."""
-    weight = translate(read_weights(source)[0]).state.get("cls_pred_conv.weight")
-    return None if weight is None else len(weight)
+    isaid = classes == len(CLASSES) and (entry is None or entry.dataset == "iSAID")
+    legend = {"classes": CLASSES, "palette": KIT_PALETTE} if isaid else {}
+    mean, std = (entry.mean, entry.std) if entry else (IMAGENET_MEAN, IMAGENET_STD)
+    return InferenceSpec(num_classes=classes, mean=mean, std=std, **legend)  # type: ignore[arg-type]
 
 
 def _swap_classes(state: dict[str, np.ndarray], where: str) -> None:
