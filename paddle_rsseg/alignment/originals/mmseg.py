@@ -1,1 +1,72 @@
 """The mmsegmentation fork of CarnoZhao (system C)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import paddle
+import paddle.nn as nn
+import paddle.nn.functional as F
+
+from paddle_rsseg.alignment.originals import Meta, Original, Outputs, deeplab, original, output, own_size, shapes_of
+from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
+from paddle_rsseg.models import create_model
+
+
+@original("mmseg/*_deeplabv3p")
+def deeplabv3plus(meta: Meta) -> Original:
+    weights = re.findall(r"cross entropy x ([\d.]+)", meta["loss"])
+    if len(weights) != 2:
+        raise ValueError(f"what loss is {meta['loss']!r}?")
+    # mmsegmentation 0.19 divides by all pixels, the ignored ones too
+    loss = {"type": "CrossEntropyLoss", "avg_non_ignore": False}
+    loss_spec = {"types": [loss], "coef": [float(weight) for weight in weights]}
+    return Original(deeplab.mmseg(meta), loss_spec, {"logits": output(0), "aux": own_size(1)})
+
+
+@original("mmseg/hrnet*_ocr")
+def hrnet_ocr(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    query = "decode_head.1.object_context_block.query_project.0.conv"
+    widths = ocr_widths(shapes, "decode_head.1.conv_seg", query)
+    spec = {"type": "HRNetOCR", "wiring": "mmseg", **widths, **encoder(shapes, "backbone.")}
+
+    def build() -> nn.Layer:
+        model = create_model(spec)
+        # the cascade runs its first head twice in a step, so that the same batch counts twice in its statistics
+        model.aux_head.conv[1]._momentum **= 2
+        return model
+
+    words = meta["loss"]
+    weights = [float(weight) for weight in re.findall(r"cross entropy x ([\d.]+)", words)]
+    sampler = re.search(r"OHEM pixel sampler \(thresh ([\d.]+), min_kept (\d+)", words)
+    if len(weights) != 2 or sampler is None:
+        raise ValueError(f"what loss is {words!r}?")
+    return Original(build, ohem(weights[::-1], float(sampler[1]), int(sampler[2])))
+
+
+def ohem(
+    coef: list[float], threshold: float, min_kept: int, ignore_index: int = 255
+) -> Callable[[Outputs, paddle.Tensor], dict[str, paddle.Tensor]]:
+    """Cross entropy of the pixels whose true class is less probable than a threshold, as a mean over *all* pixels.
+
+    The threshold is raised to that probability of which the batch has ``min_kept`` lower ones an image; where it has
+    fewer pixels, to the largest, which alone is then left out.
+    """
+
+    def one(logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        losses = F.cross_entropy(logits, label, axis=1, ignore_index=ignore_index, reduction="none").reshape([-1])
+        valid = (label != ignore_index).reshape([-1])
+        probability = paddle.exp(-losses.detach())
+        ascending = paddle.sort(probability[valid])
+        limit = max(float(ascending[min(min_kept * len(label), len(ascending) - 1)].item()), threshold)
+        kept = valid & (probability < limit)
+        return (losses * kept.astype(losses.dtype)).sum() / losses.size
+
+    def total(outputs: Outputs, label: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        return {
+            str(i): weight * one(logits, label) for i, (weight, logits) in enumerate(zip(coef, outputs, strict=True))
+        }
+
+    return total

@@ -1,1 +1,25 @@
 """JasmineRain/NAIC_AI-RS (system N). Its losses are means over all pixels; its data ignore none."""
+
+from __future__ import annotations
+
+from paddle_rsseg.alignment.originals import Meta, Original, deeplab, original, output, shapes_of
+from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
+
+
+@original("naic/*deeplabv3p_*")
+def deeplabv3plus(meta: Meta) -> Original:
+    return Original(deeplab.naic(meta), cross_entropy())
+
+
+@original("naic/hrnet_ocr")
+def hrnet_ocr(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    widths = ocr_widths(shapes, "cls_head", "ocr_distri_head.object_context_block.f_pixel.0")
+    model = {"type": "HRNetOCR", "wiring": "official", **widths, **encoder(shapes)}
+    # the original gives the auxiliary output first, in evaluation too
+    return Original(model, cross_entropy(2), {"0": output(1), "1": output(0)})
+
+
+def cross_entropy(outputs: int = 1) -> dict:
+    """Equal weights for all outputs."""
+    return {"types": [{"type": "CrossEntropyLoss"}], "coef": [1.0] * outputs}
