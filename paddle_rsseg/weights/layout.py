@@ -29,8 +29,8 @@ class Layout:
     r"""One project's way of naming.
 
     What is done to a file, in this order: renames; the weights of linear layers (two axes, name in ``.weight``) of a
-    file written by PyTorch are transposed, so that everything below sees Paddle's (in, out); ``split``; ``merge``;
-    ``arrange``. Most layouts need the renames alone.
+    file written by PyTorch are transposed, so that everything below sees Paddle's (in, out); ``copies`` or ``split``;
+    ``merge``; ``arrange``. Most layouts need the renames alone.
 
     Attributes:
         name: for people.
@@ -40,6 +40,8 @@ class Layout:
         prefix: (theirs, ours) start of the backbone's names, inside which ``backbone_renames`` apply.
         renames: regular expression → replacement, each applied once, in order.
         unused: names that our models have no place for, and why.
+        copies: (regular expression on the renamed name, our names) for tensors that are to begin several of ours.
+            ``(r"^bn3\.(.*)", (r"bn3.\1", r"bn4.\1"))``.
         split: (regular expression on the renamed name, {name of a part: its share}) for tensors that hold several of
             ours along their outputs. ``(r"(.*)\.in_proj\.(\w+)$", {r"\1.q.\2": 1, r"\1.kv.\2": 2})``.
         merge: (regular expression with a group ``part``, our name, order of the parts) for tensors that are one of
@@ -47,6 +49,8 @@ class Layout:
             ``(r"(.*)\.(?P<part>query|key|value)\.(\w+)$", r"\1.qkv.\3", ("query", "key", "value"))``.
         arrange: (regular expression on our name, change of the array) for tensors that keep their values in another
             order, such as the patch merging of some Swins; the first that matches applies.
+        filled: (regular expression on our name, value) for tensors that such files lack although they are complete:
+            an encoder with norms of its maps begins with ones and zeros from a classifier that has none.
     """
 
     name: str
@@ -58,9 +62,11 @@ class Layout:
     renames: list[Rename] = field(default_factory=list)
     unused: str = r"$^"
     why: str = ""
+    copies: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     split: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     merge: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     arrange: list[tuple[str, Callable[[np.ndarray], np.ndarray]]] = field(default_factory=list)
+    filled: list[tuple[str, float]] = field(default_factory=list)
 
     def recognises(self, names: Iterable[str], framework: Framework | None = None) -> bool:
         if self.framework and framework and self.framework != framework:
@@ -77,6 +83,9 @@ class Layout:
 
     def parts(self, name: str, array: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors that the renamed one holds."""
+        for pattern, targets in self.copies:
+            if match := re.search(pattern, name):
+                return {match.expand(target): array for target in targets}
         for pattern, shares in self.split:
             if match := re.search(pattern, name):
                 axis, total = outputs_axis(array), sum(shares.values())

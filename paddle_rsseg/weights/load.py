@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -174,6 +175,13 @@ def _compare(
             report.adapted[name] = f"not loaded: {array.shape[0]} classes in the file, {shapes[name][0]} in the model"
         else:
             report.misshaped[name] = (array.shape, shapes[name])
+    for name in wanted:
+        filling = (
+            value for pattern, value in translation.layout.filled if re.search(pattern, name[len(report.prefix) :])
+        )
+        if name not in state and (value := next(filling, None)) is not None:
+            state[name] = np.full(shapes[name], value, np.float32)
+            report.adapted[name] = f"not in the file, begins as {value:g}"
     seen = {*state, *report.misshaped, *report.adapted}
     report.missing = [name for name in wanted if name not in seen]
     return report, state

@@ -10,6 +10,9 @@ from paddle_rsseg.weights.layout import Layout, plus_one
 SWIN_UNUSED = r"\.relative_position_index$|\.attn_mask$|^norm\.|^head\."
 SWIN_WHY = "computed by the network itself, or of the ImageNet classifier"
 
+#: classifiers have none
+NORMS_OF_MAPS = [(r"^norm\d\.weight$", 1.0), (r"^norm\d\.bias$", 0.0)]
+
 
 def merging_of_mmseg(array: np.ndarray) -> np.ndarray:
     """What belongs to the 4·C inputs of a patch merging, along the first axis, from mmsegmentation's order to ours.
@@ -37,6 +40,7 @@ ENCODERS = [
         ],
         unused=SWIN_UNUSED,
         why=SWIN_WHY,
+        filled=NORMS_OF_MAPS,
     ),
     Layout(
         "Swin, official release or PaddleSeg",
@@ -44,6 +48,7 @@ ENCODERS = [
         scope="backbone",
         unused=SWIN_UNUSED,
         why=SWIN_WHY,
+        filled=NORMS_OF_MAPS,
     ),
     Layout(
         "Swin of mmsegmentation",
@@ -59,6 +64,7 @@ ENCODERS = [
         unused=SWIN_UNUSED,
         why=SWIN_WHY,
         arrange=[(r"\.downsample\.", merging_of_mmseg)],
+        filled=NORMS_OF_MAPS,
     ),
     Layout(
         "MiT, official release, segmentation_models.pytorch or PaddleSeg",
