@@ -10,6 +10,7 @@ import paddle.nn as nn
 
 from paddle_rsseg.models.backbones import (
     drn,
+    efficientnet,
     hrnet,
     mit,
     mobilenet_v2,
@@ -27,6 +28,7 @@ __all__ = [
     "accepts",
     "build_backbone",
     "drn",
+    "efficientnet",
     "hrnet",
     "mit",
     "mobilenet_v2",

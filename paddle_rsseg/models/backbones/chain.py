@@ -10,7 +10,7 @@ import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.models.backbones.resnet import checkpointed
+from paddle_rsseg.models.backbones.recomputation import checkpointed
 
 #: How the blocks dilate behind a stride that was taken away. ``contracted`` (timm): the block that would have had
 #: the stride keeps the dilation before it, all later ones double theirs, so that every filter sees what it saw

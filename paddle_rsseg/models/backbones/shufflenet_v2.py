@@ -31,17 +31,20 @@ class Unit(nn.Layer):
     """Half of the channels through 1×1, 3×3 depthwise and 1×1, the other half untouched; then both interleaved.
 
     The first unit of a stage sends all channels through both branches, the short one being 3×3 depthwise and 1×1.
+
+    Args:
+        dilations: of the short branch, where there is one, and of the long one.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, first: bool, stride: int, dilation: int):
+    def __init__(self, in_channels: int, out_channels: int, first: bool, stride: int, dilations: tuple[int, int]):
         super().__init__()
         half = out_channels // 2
         self.branch1 = None
         if first:
-            self.branch1 = nn.Sequential(*depthwise(in_channels, stride, dilation), *pointwise(in_channels, half))
+            self.branch1 = nn.Sequential(*depthwise(in_channels, stride, dilations[0]), *pointwise(in_channels, half))
         self.branch2 = nn.Sequential(
             *pointwise(in_channels if first else half, half),
-            *depthwise(half, stride, dilation),
+            *depthwise(half, stride, dilations[1]),
             *pointwise(half, half),
         )
 
@@ -60,7 +63,8 @@ class ShuffleNetV2(nn.Layer):
     Args:
         in_channels: bands of the image.
         output_stride: 32, 16 or 8: no map becomes coarser; units dilate instead.
-        dilation: which units do, :data:`~paddle_rsseg.models.backbones.chain.Dilation`. ``first_block``: NAIC's.
+        dilation: which units do, :data:`~paddle_rsseg.models.backbones.chain.Dilation`. ``first_block``: NAIC's,
+            and there only on the long branch.
         width: 0.5, 1, 1.5 or 2, torchvision's four sizes.
         finest_stride: 4, or 2 for one more map in front, of the stem's 24 channels before the pooling.
         with_cp: recompute the activations of each unit in the backward pass instead of keeping them.
@@ -96,7 +100,8 @@ class ShuffleNetV2(nn.Layer):
         for i, wide in enumerate(CHANNELS[width]):
             units = []
             for j, (stride, rate) in enumerate(plan[i]):
-                units.append(Unit(channels, wide, j == 0, stride, rate))
+                short = 1 if dilation == "first_block" else rate
+                units.append(Unit(channels, wide, j == 0, stride, (short, rate)))
                 channels = wide
             setattr(self, f"stage{i + 2}", nn.Sequential(*units))
             self.out_channels.append(wide)

@@ -5,7 +5,7 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, resnet, transformers
+from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, mobile, resnet, transformers
 
 __all__ = ["LAYOUTS"]
 
@@ -17,5 +17,6 @@ LAYOUTS = [
     # encoders alone
     *transformers.ENCODERS,
     *hrnet.ENCODERS,
+    *mobile.LAYOUTS,
     *resnet.LAYOUTS,
 ]
