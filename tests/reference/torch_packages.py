@@ -88,10 +88,11 @@ def randomise(network: Any, bands: int = 3, size: tuple[int, int] = (64, 64)) ->
         network.eval()
         for norm, momentum in zip(norms, kept, strict=True):
             norm.momentum = momentum
+            # a channel that hardly varied over the few values of a small map would only magnify rounding
+            norm.running_var += 1e-4 + 0.2 * (norm.running_var + norm.running_mean**2).mean()
             spread = norm.running_var.sqrt()
             norm.running_mean += 0.2 * spread * torch.randn(spread.shape, generator=generator)
             norm.running_var *= 0.7 + 0.6 * torch.rand(spread.shape, generator=generator)
-            norm.running_var += 1e-4  # of a map that was constant
     return network
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from paddle_rsseg.weights.layout import Layout, Rename
+from paddle_rsseg.weights.layouts.resnet import MMSEG_STEM, PADDLESEG_RESNET_VD
 
 #: MobileNetV2 of jfzhang95, SegHZ and NAIC counts all layers of a block; torchvision, and ours, groups them.
 #: The first block has no expansion.
@@ -94,9 +95,6 @@ NAIC_SHUFFLENET: list[Rename] = [
 
 # mmsegmentation
 
-#: the deep stem of ResNetV1c, ResNetV1d and ResNeSt
-MMSEG_STEM: list[Rename] = [(r"^stem\.7\.", "bn1."), (r"^stem\.", "conv1.")]
-
 MMSEG: list[Rename] = [
     (r"^decode_head\.image_pool\.1\.", "head.aspp.pool."),
     (r"^decode_head\.aspp_modules\.", "head.aspp.branches."),
@@ -113,25 +111,6 @@ MMSEG: list[Rename] = [
 ]
 
 # PaddleSeg 2.8, and PaddleRS, whose network is PaddleSeg's
-
-
-def _paddleseg_block(match: re.Match[str]) -> str:
-    stage, convolution = int(match["stage"]) + 1, int(match["conv"]) + 1
-    kind = "conv" if match["kind"] == "_conv" else "bn"
-    return f"layer{stage}.{match['block']}.{kind}{convolution}."
-
-
-PADDLESEG_RESNET_VD: list[Rename] = [
-    (r"^conv1_1\._conv\.", "conv1.0."),
-    (r"^conv1_1\._batch_norm\.", "conv1.1."),
-    (r"^conv1_2\._conv\.", "conv1.3."),
-    (r"^conv1_2\._batch_norm\.", "conv1.4."),
-    (r"^conv1_3\._conv\.", "conv1.6."),
-    (r"^conv1_3\._batch_norm\.", "bn1."),
-    (r"^bb_(?P<stage>\d)_(?P<block>\d+)\.conv(?P<conv>\d)\.(?P<kind>_conv|_batch_norm)\.", _paddleseg_block),
-    (r"^bb_(\d)_(\d+)\.short\._conv\.", lambda match: f"layer{int(match[1]) + 1}.{match[2]}.downsample.1."),
-    (r"^bb_(\d)_(\d+)\.short\._batch_norm\.", lambda match: f"layer{int(match[1]) + 1}.{match[2]}.downsample.2."),
-]
 
 PADDLESEG: list[Rename] = [
     (r"^head\.aspp\.aspp_blocks\.", "head.aspp.branches."),
