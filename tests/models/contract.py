@@ -8,20 +8,26 @@ class TestMyNet(ModelContract):
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
-from paddle.static import InputSpec
 
+from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference.backends import save_static, static_files
 from paddle_rsseg.models import create_model
 from paddle_rsseg.models.cost import count, learnable
 
 CLASSES = 5
 #: sizes that any network must take, down to one pixel
 SIZES = [(64, 96), (97, 61), (33, 32), (1, 1)]
+#: sizes at which its static graphs are compared with it
+GRAPH_SIZES = [(64, 64), (97, 61), (5, 7)]
 
-_models: dict[str, paddle.nn.Layer] = {}  # the last one built, shared by the tests of its class
+# building and tracing are what costs time, so the last of both is shared by the tests of its class
+_models: dict[str, paddle.nn.Layer] = {}
+_graphs: dict[str, Path] = {}
 
 
 class ModelContract:
@@ -29,6 +35,8 @@ class ModelContract:
     parameters: int | None = None
     #: outputs in train mode
     train_outputs = 1
+    #: of ONNX Runtime's logits, relative to the largest: it fuses and reorders sums, about 5e-6 is usual
+    onnx_tolerance = 1e-4
     #: channels of the auxiliary outputs that are not logits of the classes, by their place
     aux_channels: dict[int, int] = {}
 
@@ -49,6 +57,24 @@ class ModelContract:
                     model(image(model, (64, 64)))
             model.eval()
         return _models[key]
+
+    @pytest.fixture
+    def trainable(self, model) -> paddle.nn.Layer:
+        """A copy in train mode, for tests that change it."""
+        other = copy.deepcopy(model)
+        other.train()
+        return other
+
+    @pytest.fixture
+    def graph(self, model, tmp_path_factory) -> Path:
+        """Directory of the exported static graph."""
+        key = repr(self.spec)
+        if key not in _graphs:
+            _graphs.clear()
+            directory = tmp_path_factory.mktemp("graph")
+            save_static(model, directory, model.in_channels)
+            _graphs[key] = directory
+        return _graphs[key]
 
     def test_attributes(self, model):
         assert (model.num_classes, model.in_channels) == (CLASSES, 3)
@@ -75,9 +101,8 @@ class ModelContract:
             both, alone = model(x)[0].numpy(), model(x[1:])[0].numpy()
         np.testing.assert_allclose(both[1:], alone, atol=1e-5 * np.abs(alone).max())
 
-    def test_training_reaches_every_parameter(self):
-        model = self.build()
-        model.train()
+    def test_training_reaches_every_parameter(self, trainable):
+        model = trainable
         outputs = model(image(model, (64, 64)))
         assert len(outputs) == self.train_outputs
         channels = [self.aux_channels.get(i, CLASSES) for i in range(self.train_outputs)]
@@ -87,8 +112,8 @@ class ModelContract:
             assert parameter.grad is not None, f"{name} has no gradient"
             assert np.isfinite(parameter.grad.numpy()).all(), name
 
-    def test_train_mode_changes_statistics_and_eval_mode_nothing(self):
-        model = self.build()
+    def test_train_mode_changes_statistics_and_eval_mode_nothing(self, trainable):
+        model = trainable
         statistics = [name for name in model.state_dict() if name.endswith("_mean")]
         for train in (False, True):
             before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
@@ -112,31 +137,33 @@ class ModelContract:
         with paddle.no_grad():
             np.testing.assert_array_equal(model(x)[0].numpy(), other(x)[0].numpy())
 
-    def test_static_graph_of_any_size_equals_the_network(self, model, tmp_path):
-        spec = InputSpec([None, model.in_channels, None, None], "float32")
-        paddle.jit.save(
-            paddle.jit.to_static(copy.deepcopy(model), full_graph=True, input_spec=[spec]), str(tmp_path / "m")
-        )
-        graph = paddle.jit.load(str(tmp_path / "m"))
-        for size in [(64, 64), (97, 61), (5, 7)]:
+    def test_static_graph_of_any_size_equals_the_network(self, model, graph):
+        loaded = paddle.jit.load(str(graph / "model"))
+        self.assert_equal_at_any_size(model, lambda x: loaded(paddle.to_tensor(x)).numpy(), 1e-6)
+
+    def test_onnx_file_of_any_size_equals_the_network(self, model, graph):
+        pytest.importorskip("paddle2onnx")
+        pytest.importorskip("onnxruntime")
+        path = onnx.convert(*static_files(graph), graph / onnx.FILE)
+        self.assert_equal_at_any_size(model, onnx.OnnxBackend(path, threads=1), self.onnx_tolerance)
+
+    def assert_equal_at_any_size(self, model, backend, tolerance):
+        for size in GRAPH_SIZES:
             x = image(model, size)
             with paddle.no_grad():
-                expected, got = model(x)[0].numpy(), graph(x)
-            got = (got[0] if isinstance(got, (list, tuple)) else got).numpy()
-            np.testing.assert_allclose(got, expected, atol=1e-6 * np.abs(expected).max())
+                expected = model(x)[0].numpy()
+            np.testing.assert_allclose(backend(x.numpy()), expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
     @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-    def test_mixed_precision_path(self, dtype):
+    def test_mixed_precision_path(self, trainable, dtype):
         # Paddle has no half-precision kernels on CPU: this runs the code, on a GPU also the numbers
-        model = self.build()
-        model.train()
         with paddle.amp.auto_cast(dtype=dtype, level="O1"):
-            output = model(image(model, (64, 64)))[0]
+            output = trainable(image(trainable, (64, 64)))[0]
         (output.astype("float32") ** 2).mean().backward()
         assert np.isfinite(output.astype("float32").numpy()).all()
 
-    def test_same_seed_same_initial_weights(self):
-        first, second = self.build().state_dict(), self.build().state_dict()
+    def test_same_seed_same_initial_weights(self, model):
+        first, second = learnable(model), learnable(self.build())
         assert all(np.array_equal(first[name].numpy(), second[name].numpy()) for name in first)
 
     def test_parameter_count(self):
