@@ -87,6 +87,7 @@ class ResidualEncoder(nn.Layer):
         expansion: int,
         block: Callable[..., nn.Layer],
         shortcut: Callable[[int, int, int, int], nn.Layer],
+        project_first: bool = False,
     ) -> None:
         """Append the four stages.
 
@@ -96,6 +97,7 @@ class ResidualEncoder(nn.Layer):
             block: (in_channels, channels, stride, dilations, shortcut, opening) → block; ``opening`` holds for the
                 first block of every stage but the first, which is where the resolution is or would be halved.
             shortcut: (in_channels, out_channels, stride, dilation) → what leads around a block that changes shape.
+            project_first: also around the very first block.
         """
         for number, stage in enumerate(stages):
             channels = 64 * 2**number
@@ -103,7 +105,9 @@ class ResidualEncoder(nn.Layer):
             blocks = []
             for i, dilations in enumerate(stage.dilations):
                 stride = stage.stride if i == 0 else 1
-                around = shortcut(width, wide, stride, dilations[0]) if stride != 1 or width != wide else None
+                around = None
+                if stride != 1 or width != wide or (project_first and number == i == 0):
+                    around = shortcut(width, wide, stride, dilations[0])
                 blocks.append(block(width, channels, stride, dilations, around, i == 0 and number > 0))
                 width = wide
             self.add_sublayer(f"layer{number + 1}", nn.Sequential(*blocks))

@@ -114,6 +114,8 @@ class ResNet(ResidualEncoder):
         multi_grid_absolute: they are the dilations themselves, as in mmsegmentation.
         stem: ``plain`` is one 7×7 convolution, ``deep`` (v1c) three 3×3 of half, half and all ``stem_channels``.
         stem_channels: 64; 128 in the ResNet-101 of PSPNet and its followers.
+        project_first: the first block has a convolution in its shortcut even where nothing changes shape there, as in
+            PaddleSeg's ResNet18_vd and 34_vd.
         avg_down: (v1d) the shortcut halves the resolution with a 2×2 mean, not by leaving out pixels.
         groups, width_per_group: of :class:`Bottleneck`; ResNeXt-50 32×4d has 32 and 4.
     """
@@ -133,6 +135,7 @@ class ResNet(ResidualEncoder):
         stem: Literal["plain", "deep"] = "plain",
         stem_channels: int = 64,
         avg_down: bool = False,
+        project_first: bool = False,
         groups: int = 1,
         width_per_group: int = 64,
     ):
@@ -158,7 +161,7 @@ class ResNet(ResidualEncoder):
             return projection(in_channels, out_channels, stride, frozen_norm, avg_down)
 
         stages = plan_stages(depths, output_stride, contract_dilation, multi_grid, multi_grid_absolute)
-        self.add_stages(stages, stem_channels, block.expansion, make_block, make_shortcut)
+        self.add_stages(stages, stem_channels, block.expansion, make_block, make_shortcut, project_first)
         self.freeze_first(freeze_at, self.conv1, self.bn1)
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
