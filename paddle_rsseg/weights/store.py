@@ -57,7 +57,7 @@ def locate(
         return find_weights(weights), None
     known = entries()
     if name not in known:
-        raise RssegError(name, "neither a file nor known weights", "see 'rsseg weights list'",
+        raise RssegError(name, "neither a file nor known weights", "a path, or a name of 'rsseg weights list'",
                          did_you_mean(name, known))  # fmt: skip
     entry = known[name]
     target = (Path(folder) if folder else weights_folder()) / entry.file

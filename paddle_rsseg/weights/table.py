@@ -128,5 +128,5 @@ def entry(name: str) -> Entry:
     """
     known = entries()
     if name not in known:
-        raise RssegError("weights", f"unknown name {name!r}", "see 'rsseg weights list'", did_you_mean(name, known))
+        raise RssegError("weights", f"unknown name {name!r}", "one of 'rsseg weights list'", did_you_mean(name, known))
     return known[name]
