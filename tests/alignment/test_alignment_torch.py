@@ -11,7 +11,7 @@ import pytest
 from golden_case import ROOT
 
 from paddle_rsseg.alignment import golden
-from paddle_rsseg.alignment.case import default_dtype, load_translated
+from paddle_rsseg.alignment.run import default_dtype, load_translated
 from paddle_rsseg.losses import build_loss
 from paddle_rsseg.models import create_model
 

@@ -28,20 +28,23 @@ class Original:
     """Our side of a golden file.
 
     Attributes:
-        model: the network's component, ``{"type": …}``, or a function that builds a layer.
+        model: the network's component, ``{"type": …}``; of an encoder alone where ``encoder`` says so.
         loss: ``{"types": [components], "coef": [weights]}`` for the outputs, main first; or a function
             (outputs, label) → {name: scalar}.
         outputs: the file's name of an evaluated output → what it is of ours, given the network's outputs at the
             input's size and the heads' maps, each main first, auxiliary ones too.
         single_loss: part of the original's loss is computed in float32 whatever the run, so 1e-6 is all there is.
+        prepare: changes our network into what the original's training makes of its own, after it was built.
     """
 
-    model: Mapping[str, Any] | Callable[[], nn.Layer]
+    model: Mapping[str, Any]
     loss: Mapping[str, Any] | Callable[[Outputs, paddle.Tensor], dict[str, paddle.Tensor]]
     outputs: Mapping[str, Callable[[Outputs, Outputs], paddle.Tensor]] = field(
         default_factory=lambda: {"logits": output(0), "prob": probabilities}
     )
     single_loss: bool = False
+    prepare: Callable[[nn.Layer], None] | None = None
+    encoder: bool = False
 
 
 def output(index: int) -> Callable[[Outputs, Outputs], paddle.Tensor]:

@@ -11,7 +11,6 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.alignment.originals import Meta, Original, Outputs, deeplab, original, output, own_size, shapes_of
 from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
-from paddle_rsseg.models import create_model
 
 
 @original("mmseg/*_deeplabv3p")
@@ -32,18 +31,16 @@ def hrnet_ocr(meta: Meta) -> Original:
     widths = ocr_widths(shapes, "decode_head.1.conv_seg", query)
     spec = {"type": "HRNetOCR", "wiring": "mmseg", **widths, **encoder(shapes, "backbone.")}
 
-    def build() -> nn.Layer:
-        model = create_model(spec)
+    def prepare(model: nn.Layer) -> None:
         # the cascade runs its first head twice in a step, so that the same batch counts twice in its statistics
         model.aux_head.conv[1]._momentum **= 2
-        return model
 
     words = meta["loss"]
     weights = [float(weight) for weight in re.findall(r"cross entropy x ([\d.]+)", words)]
     sampler = re.search(r"OHEM pixel sampler \(thresh ([\d.]+), min_kept (\d+)", words)
     if len(weights) != 2 or sampler is None:
         raise ValueError(f"what loss is {words!r}?")
-    return Original(build, ohem(weights[::-1], float(sampler[1]), int(sampler[2])))
+    return Original(spec, ohem(weights[::-1], float(sampler[1]), int(sampler[2])), prepare=prepare)
 
 
 def ohem(
