@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from paddle_rsseg.config.components import signature
 from paddle_rsseg.config.consistency import fact, normalization, number_of_bands
+from paddle_rsseg.config.pretrained import Pretrained, looks_like_a_name, read_pretrained
 from paddle_rsseg.config.schema import Component, Settings
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.spec import InferenceSpec
@@ -106,19 +107,28 @@ def _check_dataset(settings: Settings, key: str) -> None:
                 )  # fmt: skip
 
 
-def _check_pretrained(settings: Settings) -> None:
+def pretrained_weights(settings: Settings) -> Pretrained | None:
+    """What the model begins with: ``model.pretrained`` or, as PaddleSeg writes it, ``model.backbone.pretrained``."""
+    return next(iter(_all_pretrained(settings).values()), None)
+
+
+def _all_pretrained(settings: Settings) -> dict[str, Pretrained]:
     backbone = settings.model.args.get("backbone")
     places = {"model.pretrained": settings.model.args.get("pretrained")}
     if isinstance(backbone, dict):
         places["model.backbone.pretrained"] = backbone.get("pretrained")
-    for key, value in places.items():
-        if value is None:
-            continue
+    read = {key: read_pretrained(value, settings.place(key)) for key, value in places.items()}
+    return {key: value for key, value in read.items() if value is not None}
+
+
+def _check_pretrained(settings: Settings) -> None:
+    for key, pretrained in _all_pretrained(settings).items():
+        value = pretrained.weights
         without = f"or train without: --opts {key}=null"
         if "://" in value:
-            fix = f"nothing is downloaded unasked: fetch it, {without}"
+            fix = f"only names of 'rsseg weights list' are downloaded: fetch it, {without}"
             raise RssegError(settings.place(key), f"{value} is an address", "a file", fix)
-        if not Path(value).exists():
+        if not Path(value).exists() and not looks_like_a_name(value):
             raise RssegError(settings.place(key), f"{value} does not exist", "a weights file", without)
 
 

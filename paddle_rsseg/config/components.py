@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from paddle_rsseg.config.pretrained import read_pretrained
 from paddle_rsseg.config.schema import Component, Settings
 from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, TRANSFORMS, Registry
@@ -83,8 +84,7 @@ def _checked(component: Component, registry: Registry, path: str, settings: Sett
         elif key in adapters(registry, name):
             args[key] = _read_as(adapters(registry, name)[key], value, settings.place(place))
     if pretrained is not None:
-        if not isinstance(pretrained, str):
-            raise RssegError(settings.place(f"{path}.pretrained"), repr(pretrained), "the path of a weights file")
+        read_pretrained(pretrained, settings.place(f"{path}.pretrained"))
         args["pretrained"] = pretrained
     if registry in (TRANSFORMS, LOSSES):  # cheap to build, so that values out of range are found at once too
         _try(registry, {"type": name, **args}, path, settings)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
+from paddle_rsseg.config.pretrained import looks_like_a_name
 from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.fetch import Unavailable, fetch, sha256_of
 from paddle_rsseg.weights.native import find_weights
@@ -25,8 +25,7 @@ def weights_folder() -> Path:
 
 def is_name(value: str) -> bool:
     """Whether ``value`` is to be read as a name of the table rather than as a path."""
-    looks = re.fullmatch(r"[\w-]+\.\w+", value) is not None
-    return value in entries() or (looks and Path(value).suffix not in (".safetensors", ".pth", ".pt", ".pdparams"))
+    return value in entries() or looks_like_a_name(value)
 
 
 def locate(
