@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.models.layers import resize, spatial_size
+
+
+class Heritage(NamedTuple):
+    """How a network starts from the trained weights of a simpler one (``weights.load_pretrained``).
+
+    All are regular expressions on tensor names.
+
+    Attributes:
+        marker: a tensor of the simpler network that this one has no place for as it is.
+        rename: (name there, replacement by the name here).
+        zero: what this network adds without effect.
+        anew: what keeps its random start.
+    """
+
+    marker: str
+    rename: tuple[str, str]
+    zero: str
+    anew: str
 
 
 class Segmenter(nn.Layer):
@@ -18,12 +38,14 @@ class Segmenter(nn.Layer):
         in_channels: C, bands of the image.
         min_multiple: the network's deepest stride; sizes that are its multiples need no special care inside.
         align_corners: of the last, bilinear up-sampling.
+        heritage: the simpler network that this one can start from.
     """
 
     num_classes: int
     in_channels: int
     min_multiple: int = 32
     align_corners: bool = True
+    heritage: Heritage | None = None
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """The heads' N×K×h×w logits at their own resolutions, main first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.weights.layout import OURS, Layout, Translation, candidates, framework_of, translate, without_wrapper
 from paddle_rsseg.weights.native import FORMAT, read_weights, written_by
 from paddle_rsseg.weights.report import Report
+
+if TYPE_CHECKING:
+    from paddle_rsseg.models.base import Heritage
 
 Stem = Literal["mean", "copy", "zero", "random"]
 Shape = tuple[int, ...]
@@ -44,8 +47,9 @@ def load_weights(model: Any, path: str | os.PathLike, strict: bool = True, layou
 def load_pretrained(model: Any, path: str | os.PathLike, stem: Stem = "mean", partial: bool = False) -> Report:
     """Start ``model`` from trained weights: a whole model's, or its encoder alone if the file holds only that.
 
-    Two differences are bridged, and stand in ``report.adapted``: a first convolution for other bands than RGB
-    (see :func:`adapt_stem`), and a classifier for another number of classes, which keeps its random start.
+    What differs and is bridged stands in ``report.adapted``: a first convolution for other bands than RGB (see
+    :func:`adapt_stem`); a classifier for another number of classes, which keeps its random start; and the weights of
+    a simpler network where the model's ``heritage`` says what becomes of them (a plain HRNet's in HRNet-OCR).
 
     Args:
         partial: take what fits and leave the rest at its random start; the report lists both.
@@ -59,9 +63,10 @@ def load_pretrained(model: Any, path: str | os.PathLike, stem: Stem = "mean", pa
         return tensors[name].numpy()
 
     classes = getattr(model, "num_classes", None)
+    heritage = getattr(model, "heritage", None)
     report, state = match(
-        path, shapes_of(model), encoder_alone=True, stem=stem, initial=initial, num_classes=classes
-    )  # fmt: skip
+        path, shapes_of(model), encoder_alone=True, stem=stem, initial=initial, num_classes=classes, heritage=heritage
+    )
     if not partial:
         report.check("'partial: true' takes what fits, if that is what you want")
     elif not state:
@@ -78,6 +83,7 @@ def match(
     layout: str | None = None,
     initial: Callable[[str], np.ndarray] | None = None,
     num_classes: int | None = None,
+    heritage: Heritage | None = None,
 ) -> tuple[Report, dict[str, np.ndarray]]:
     """Compare a file with a model's tensors.
 
@@ -90,6 +96,7 @@ def match(
         layout: the name of the layout, where two fit equally well.
         initial: the model's own values of a tensor; for ``stem="random"``.
         num_classes: of the model; makes sure that only a classifier is taken for one.
+        heritage: of the model; what a simpler network's weights become.
 
     Returns:
         the report, and our name → array for all tensors that fit.
@@ -105,7 +112,11 @@ def match(
         except ValueError as error:  # it was not of this layout after all
             broken = RssegError(path, f"{option.name}: {error}", "an unmixed file of one model")
             continue
-        outcomes.append(_compare(path, metadata, translation, shapes, encoder_alone, stem, initial, num_classes))
+        heir = heritage if heritage and _inherit(translation, shapes, heritage) else None
+        outcome = _compare(path, metadata, translation, shapes, encoder_alone, stem, initial, num_classes)
+        if heir:
+            _complete_heir(*outcome, shapes, heir)
+        outcomes.append(outcome)
     if not outcomes:
         raise broken
     report, state = min(outcomes, key=lambda outcome: outcome[0].problems)  # the first of the best
@@ -185,6 +196,31 @@ def _compare(
     seen = {*state, *report.misshaped, *report.adapted}
     report.missing = [name for name in wanted if name not in seen]
     return report, state
+
+
+def _inherit(translation: Translation, shapes: Mapping[str, Shape], heritage: Heritage) -> bool:
+    """Rename a simpler network's tensors to what they become in the model; False: it is no such network."""
+    marked = [name for name in translation.state if re.search(heritage.marker, name)]
+    if not marked or any(name in shapes for name in marked):
+        return False
+    pattern, replacement = heritage.rename
+    new = {name: re.sub(pattern, replacement, name, count=1) for name in translation.state}
+    translation.state = {new[name]: array for name, array in translation.state.items()}
+    translation.origin = {new[name]: origin for name, origin in translation.origin.items()}
+    return True
+
+
+def _complete_heir(
+    report: Report, state: dict[str, np.ndarray], shapes: Mapping[str, Shape], heritage: Heritage
+) -> None:
+    """What the model adds to the simpler network is not missing."""
+    for name in report.missing:
+        if re.search(heritage.zero, name):
+            state[name] = np.zeros(shapes[name], np.float32)
+            report.adapted[name] = "new in this network, begins as 0"
+        elif re.search(heritage.anew, name):
+            report.adapted[name] = "new in this network, begins at random"
+    report.missing = [name for name in report.missing if name not in report.adapted]
 
 
 def _check_finite(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:

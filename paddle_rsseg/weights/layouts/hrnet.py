@@ -43,16 +43,16 @@ def _mmseg_attention(match: re.Match[str]) -> str:
 
 
 MMSEG_OCR: list[Rename] = [
+    *MMSEG_CONV,
     (r"^decode_head\.0\.convs\.0\.", "aux_head.conv."),
     (r"^decode_head\.0\.conv_seg\.", "aux_head.classifier."),
     (r"^decode_head\.1\.object_context_block\.bottleneck\.", "head.join."),
     (
-        r"^decode_head\.1\.object_context_block\.(?P<part>query|key|value|out)_project\.((?P<index>\d)\.)?",
+        r"^decode_head\.1\.object_context_block\.(?P<part>query|key|value|out)_project\.((?P<index>\d)\.(?=\d))?",
         _mmseg_attention,
     ),
     (r"^decode_head\.1\.bottleneck\.", "head.pixels."),
     (r"^decode_head\.1\.conv_seg\.", "head.classifier."),
-    *MMSEG_CONV,
 ]
 
 
@@ -142,9 +142,9 @@ MODELS = [
         "HRNet (FCNHead) of mmsegmentation",
         (r"^decode_head\.convs\.0\.conv\.", r"^backbone\.stage4\.\d+\.fuse_layers\."),
         renames=[
+            *MMSEG_CONV,
             (r"^decode_head\.convs\.0\.", "head.conv."),
             (r"^decode_head\.conv_seg\.", "head.classifier."),
-            *MMSEG_CONV,
         ],
     ),
     Layout(
