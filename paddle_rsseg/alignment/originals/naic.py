@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from paddle_rsseg.alignment.originals import Meta, Original, deeplab, original, output, shapes_of
+import paddle
+
+from paddle_rsseg.alignment.originals import Meta, Original, Outputs, deeplab, original, output, shapes_of
 from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
 
 
@@ -23,3 +25,20 @@ def hrnet_ocr(meta: Meta) -> Original:
 def cross_entropy(outputs: int = 1) -> dict:
     """Equal weights for all outputs."""
     return {"types": [{"type": "CrossEntropyLoss"}], "coef": [1.0] * outputs}
+
+
+@original("naic/backbone_xception")
+def xception(meta: Meta) -> Original:
+    """The encoder alone, since the original's network around it cannot run."""
+    (output_stride,) = deeplab.words(r"output_stride (\d+)", meta)
+    spec = {
+        "type": "Xception",
+        "in_channels": shapes_of(meta)["conv1.weight"][1],
+        "output_stride": int(output_stride),
+    }
+    return Original(spec, mean_squares, {"0": output(0), "1": output(-1)}, encoder=True)
+
+
+def mean_squares(maps: Outputs, label: paddle.Tensor) -> dict[str, paddle.Tensor]:
+    """Of the finest and of the coarsest map: the files' own invention, the original has no loss for its encoder."""
+    return {"low": (maps[0] ** 2).mean(), "high": (maps[-1] ** 2).mean()}

@@ -6,7 +6,6 @@ from typing import Literal
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones.chain import Dilation, dilated, run_chain
@@ -53,7 +52,8 @@ class Unit(nn.Layer):
             left, right = x.chunk(2, axis=1)
         else:
             left, right = self.branch1(x), x
-        return F.channel_shuffle(paddle.concat([left, self.branch2(right)], axis=1), 2)
+        # interleaved by hand: there is no converter of Paddle's channel_shuffle to ONNX
+        return paddle.stack([left, self.branch2(right)], axis=2).flatten(1, 2)
 
 
 @BACKBONES.register()
