@@ -32,9 +32,9 @@ NAMES = {
 def naic_encoder(name: str, output_stride: int) -> dict[str, Any]:
     """Our encoder for one of NAIC's ``backend``s."""
     if name.startswith("se_"):
-        return {"type": NAMES[name]}  # never dilated
+        return {"type": NAMES[name], "output_stride": 32}  # never dilated
     if name.startswith("resnest"):
-        return {"type": NAMES[name], "output_stride": 8}  # whatever is asked for
+        return {"type": NAMES[name], "output_stride": 8}  # whatever stride is asked for
     flavour = {"mobilenet": {"dilation": "every_stage"}, "shufflenet": {"dilation": "first_block"}, "xception": {}}
     family = name.split("_")[0]
     return {
