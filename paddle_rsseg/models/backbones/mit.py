@@ -33,7 +33,7 @@ BLOCK_EPSILON = 1e-6
 
 
 def at_least_one(length: Any) -> Any:
-    return max(length, 1) if isinstance(length, int) else paddle.maximum(length, paddle.ones_like(length))
+    return max(length, 1) if isinstance(length, int) else paddle.maximum(length, paddle.full([], 1, length.dtype))
 
 
 class PatchEmbedding(nn.Layer):
@@ -170,7 +170,9 @@ class MiT(nn.Layer):
         for i in range(4):
             x = getattr(self, f"patch_embed{i + 1}")(x)
             blocks = getattr(self, f"block{i + 1}")
-            x = checkpointed(blocks, x) if self.with_cp[i] and self.training else blocks(x)
+            # without a gradient to pass on there is nothing to recompute
+            recomputed = self.with_cp[i] and self.training and not x.stop_gradient
+            x = checkpointed(blocks, x) if recomputed else blocks(x)
             x = channels_first(getattr(self, f"norm{i + 1}")(x))
             features.append(x)
         return features

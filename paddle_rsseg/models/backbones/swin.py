@@ -249,7 +249,8 @@ class Swin(nn.Layer):
         x = self.patch_embed(x)
         features = []
         for i, stage in enumerate(self.layers):
-            recomputed = self.with_cp[i] and self.training
+            # without a gradient to pass on there is nothing to recompute
+            recomputed = self.with_cp[i] and self.training and not x.stop_gradient
             x = checkpointed(stage.blocks, x) if recomputed else stage.blocks(x)
             features.append(channels_first(getattr(self, f"norm{i}")(x)))
             if stage.downsample is not None:
