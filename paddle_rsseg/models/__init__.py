@@ -9,12 +9,14 @@ from typing import Any
 import paddle.nn as nn
 
 from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr
-from paddle_rsseg.registry import MODELS
+from paddle_rsseg.registry import BACKBONES, MODELS
 
 __all__ = ["create_model", "deeplabv3plus", "farseg", "farsegpp", "hrnet", "hrnet_ocr", "model_spec"]
 
-#: short names for the command line: ``farseg_r50`` is FarSeg on ResNet50
-ALIAS = re.compile(r"(?P<model>[a-z0-9]+?)_r(?P<depth>\d+)", re.IGNORECASE)
+#: short names of networks, and how those of encoders begin: ``farseg_r50`` is FarSeg on ResNet50, ``hrnet_ocr_w48``
+#: HRNetOCR on HRNetV2_W48. Capitals, "_" and "-" do not count, "+" is a "p".
+SHORT_MODELS = {"deeplabv3p": "DeepLabV3Plus"}
+SHORT_ENCODERS = ((r"r(?=\d)", "resnet"), (r"w(?=\d)", "hrnetv2w"))
 
 
 def model_spec(model: Any, **overrides: Any) -> dict[str, Any]:
@@ -47,10 +49,19 @@ def create_model(model: Any, **overrides: Any) -> nn.Layer:
 
 
 def _named(name: str) -> dict[str, Any]:
-    same_name = {known.lower(): known for known in MODELS.names()}
-    if name.lower() in same_name:
-        return {"type": same_name[name.lower()]}
-    alias = ALIAS.fullmatch(name)
-    if alias and alias["model"].lower() in same_name:
-        return {"type": same_name[alias["model"].lower()], "backbone": f"ResNet{alias['depth']}"}
+    models = {**SHORT_MODELS, **{_plain(known): known for known in MODELS.names()}}
+    encoders = {_plain(known): known for known in BACKBONES.names()}
+    if _plain(name) in models:
+        return {"type": models[_plain(name)]}
+    words = name.split("_")
+    for cut in range(1, len(words)):
+        model, encoder = _plain("".join(words[:cut])), _plain("".join(words[cut:]))
+        for short, long in SHORT_ENCODERS:
+            encoder = re.sub(f"^{short}", long, encoder)
+        if model in models and encoder in encoders:
+            return {"type": models[model], "backbone": encoders[encoder]}
     return {"type": name}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace("+", "p")
