@@ -78,7 +78,7 @@ class ShuffleNetV2(nn.Layer):
         in_channels: int = 3,
         output_stride: Literal[8, 16, 32] = 32,
         dilation: Dilation = "contracted",
-        width: Literal[0.5, 1.0, 1.5, 2.0] = 1.0,
+        width: float = 1.0,
         finest_stride: Literal[2, 4] = 4,
         with_cp: bool = False,
     ):

@@ -59,7 +59,7 @@ class Block(nn.Layer):
             layers = [conv, batch_norm(channels)] if i == 2 else [conv, batch_norm(channels), nn.ReLU()]
             units += [(str(first + 3 * i + j), layer) for j, layer in enumerate(layers)]
         self.rep = nn.Sequential(*units)
-        self.skip = self.skipbn = None
+        self.skip = None
         if channels != in_channels or stride != 1:
             self.skip = conv2d(in_channels, channels, 1, "relu", stride=stride, bias_attr=False)
             self.skipbn = batch_norm(channels)
