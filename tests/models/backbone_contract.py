@@ -28,7 +28,7 @@ class BackboneContract:
     parameters: int | None = None
     #: of the maps, from fine to coarse
     strides: tuple[int, ...] = (4, 8, 16, 32)
-    #: what the argument ``output_stride`` may be; empty where there is no such argument
+    #: what the argument ``output_stride`` of an encoder of strides 4 to 32 may be; empty where there is none
     output_strides: tuple[int, ...] = ()
 
     def build(self, **overrides) -> paddle.nn.Layer:
@@ -51,7 +51,7 @@ class BackboneContract:
     @pytest.fixture
     def encoder(self) -> paddle.nn.Layer:
         """In eval mode, with running statistics that differ from their initial values; tests leave it as it is."""
-        key = repr(self.spec)
+        key = type(self).__qualname__
         if key not in _encoders:
             _encoders.clear()
             encoder = self.build()
@@ -85,7 +85,7 @@ class BackboneContract:
         for output_stride in self.output_strides:
             encoder = self.build(output_stride=output_stride)
             encoder.eval()
-            assert list(encoder.strides) == [min(stride, output_stride) for stride in self.build().strides]
+            assert list(encoder.strides) == [min(stride, output_stride) for stride in (4, 8, 16, 32)]
             with paddle.no_grad():
                 self.check_maps(encoder, encoder(image(encoder, (61, 64))), (61, 64))
 

@@ -112,6 +112,7 @@ class ResNet(ResidualEncoder):
         multi_grid: one dilation for each block of the last stage, which then has as many blocks as there are
             numbers. They multiply the stage's dilation: (1, 2, 4) gives 2, 4, 8 at output stride 16.
         multi_grid_absolute: they are the dilations themselves, as in mmsegmentation.
+        dilate_second: False (mmsegmentation): of the two 3×3 of a :class:`BasicBlock` only the first dilates.
         stem: ``plain`` is one 7×7 convolution, ``deep`` (v1c) three 3×3 of half, half and all ``stem_channels``.
         stem_channels: 64; 128 in the ResNet-101 of PSPNet and its followers.
         project_first: the first block has a convolution in its shortcut even where nothing changes shape there, as in
@@ -132,6 +133,7 @@ class ResNet(ResidualEncoder):
         contract_dilation: bool = True,
         multi_grid: Sequence[int] | None = None,
         multi_grid_absolute: bool = False,
+        dilate_second: bool = True,
         stem: Literal["plain", "deep"] = "plain",
         stem_channels: int = 64,
         avg_down: bool = False,
@@ -155,6 +157,8 @@ class ResNet(ResidualEncoder):
             around: nn.Layer | None,
             opening: bool,
         ) -> nn.Layer:
+            if not dilate_second:
+                dilations = (dilations[0], 1)
             return block(in_channels, channels, stride, dilations, around, frozen_norm, **grouped)
 
         def make_shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
