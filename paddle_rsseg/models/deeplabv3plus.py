@@ -26,6 +26,7 @@ LOW_LEVEL = 4
 #: what all wirings but those that say otherwise have
 COMMON: dict[str, Any] = {
     "output_stride": 16,
+    "encoder": {},
     "channels": 256,
     "low_level_channels": 48,
     "pool_first": False,
@@ -38,6 +39,7 @@ COMMON: dict[str, Any] = {
     "dropout_channels": False,
     "bias": False,
     "aux_head": False,
+    "aux_channels": 256,
     "align_corners": True,
 }
 
@@ -45,7 +47,7 @@ WIRINGS: dict[str, dict[str, Any]] = {
     # jfzhang95/pytorch-deeplab-xception, and SegHZ after it
     "jfzhang95": {"decoder_dropout": (0.5, 0.1)},
     # JasmineRain/NAIC_AI-RS
-    "naic": {"pool_first": True, "aspp_dropout": 0.1},
+    "naic": {"encoder": {"contract_dilation": False}, "pool_first": True, "aspp_dropout": 0.1},
     # mmsegmentation's DepthwiseSeparableASPPHead with its FCNHead beside it
     "mmseg": {
         "output_stride": 8,
@@ -62,13 +64,20 @@ WIRINGS: dict[str, dict[str, Any]] = {
     # PaddleSeg 2.8's DeepLabV3P
     "paddleseg": {
         "output_stride": 8,
+        "encoder": {"contract_dilation": False, "dilation": "whole_stage"},
         "separable": "norm",
         "aspp_dropout": 0.1,
         "bias": True,
         "align_corners": False,
     },
     # segmentation_models.pytorch's DeepLabV3Plus
-    "smp": {"separable": "nothing", "aspp_conv": True, "decoder_convs": 1, "rates": (12, 24, 36)},
+    "smp": {
+        "encoder": {"contract_dilation": False, "dilation": "whole_stage"},
+        "rates": (12, 24, 36),
+        "separable": "nothing",
+        "aspp_conv": True,
+        "decoder_convs": 1,
+    },
 }
 
 
@@ -128,17 +137,20 @@ class DeepLabV3Plus(Segmenter):
     """Image N×C×H×W of any size → logits N×K×H×W; with ``aux_head`` a second one of them while training.
 
     ``wiring`` names a public program and stands for the values that its network has; each can be given apart. Its
-    weights load where the encoder, too, is as that program has it:
+    weights give its numbers where the encoder, too, is as that program has it. Arguments of the encoder that all its
+    encoders share come with the wiring, where the backbone's mapping does not say otherwise; others are to be given:
 
-    ========== ============================================== ==========================================================
-    wiring     program                                        encoder
-    ========== ============================================== ==========================================================
-    jfzhang95  pytorch-deeplab-xception, SegHZ                its ResNets have a multi-grid in the last stage
-    naic       NAIC_AI-RS                                     its ResNets dilate all blocks of a stage alike
-    mmseg      mmsegmentation's DepthwiseSeparableASPPHead    output stride 8
-    paddleseg  PaddleSeg 2.8's DeepLabV3P                     ResNet50_vd, ResNet101_vd, output stride 8
-    smp        segmentation_models.pytorch's DeepLabV3Plus    its ResNets dilate all blocks of a stage alike
-    ========== ============================================== ==========================================================
+    ========== ============================================= ===========================================================
+    wiring     program                                       the encoder's arguments
+    ========== ============================================= ===========================================================
+    jfzhang95  pytorch-deeplab-xception, SegHZ               ResNet: ``multi_grid: [1, 2, 4]``; MobileNetV2:
+                                                             ``dilation: next_stage``, ``zeros: block``
+    naic       NAIC_AI-RS                                    ResNeSt: ``output_stride: 8``, ``contract_dilation: true``,
+                                                             and here ``rates: [6, 12, 18]``
+    mmseg      mmsegmentation's DepthwiseSeparableASPPHead   ResNeSt: ``pool_dilated: false``
+    paddleseg  PaddleSeg 2.8's DeepLabV3P                    ``multi_grid`` as in its configuration
+    smp        segmentation_models.pytorch's DeepLabV3Plus   MobileNetV2: ``last_conv: true``
+    ========== ============================================= ===========================================================
 
     Args:
         num_classes: K.
@@ -161,6 +173,7 @@ class DeepLabV3Plus(Segmenter):
         dropout_channels: the decoder's dropout drops whole channels.
         bias: the head's convolutions have one although a BatchNorm follows (but for the global mean's).
         aux_head: a second output from the encoder's last map but one, while training.
+        aux_channels: of its 3×3 convolution.
         align_corners: of all bilinear resizing.
         with_cp: of the backbone: recompute activations in the backward pass to save memory.
 
@@ -188,6 +201,7 @@ class DeepLabV3Plus(Segmenter):
         dropout_channels: bool | None = None,
         bias: bool | None = None,
         aux_head: bool | None = None,
+        aux_channels: int | None = None,
         align_corners: bool | None = None,
         with_cp: bool | Sequence[bool] | None = None,
     ):
@@ -209,10 +223,12 @@ class DeepLabV3Plus(Segmenter):
             "dropout_channels": dropout_channels,
             "bias": bias,
             "aux_head": aux_head,
+            "aux_channels": aux_channels,
             "align_corners": align_corners,
         }
         options = {**COMMON, **WIRINGS[wiring], **{key: value for key, value in given.items() if value is not None}}
-        stride, has_aux = options.pop("output_stride"), options.pop("aux_head")
+        stride, has_aux, aux_channels = (options.pop(key) for key in ("output_stride", "aux_head", "aux_channels"))
+        flavour = {key: value for key, value in options.pop("encoder").items() if accepts(backbone, key)}
         if output_stride is None and not accepts(backbone, "output_stride"):
             stride = None
         self.backbone = build_backbone(
@@ -220,6 +236,7 @@ class DeepLabV3Plus(Segmenter):
             in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
             output_stride=stride,
             with_cp=with_cp,
+            **flavour,
         )
         widths, strides = list(self.backbone.out_channels), list(self.backbone.strides)
         if LOW_LEVEL not in strides[:-1]:
@@ -229,7 +246,7 @@ class DeepLabV3Plus(Segmenter):
         self.low_level = max(i for i, stride in enumerate(strides) if stride == LOW_LEVEL)
         options.setdefault("rates", (12, 24, 36) if strides[-1] == 8 else (6, 12, 18))
         self.head = DeepLabV3PlusHead((widths[self.low_level], widths[-1]), num_classes, **options)
-        self.aux_head = FCNHead(widths[-2], num_classes) if has_aux else None
+        self.aux_head = FCNHead(widths[-2], num_classes, aux_channels) if has_aux else None
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.backbone(x)

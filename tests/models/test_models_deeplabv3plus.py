@@ -55,7 +55,10 @@ def test_every_wiring_gives_logits_at_input_size(wiring):
 
 def test_wiring_is_only_a_set_of_arguments():
     named = build(wiring="paddleseg")
-    spelled = build(separable="norm", aspp_dropout=0.1, bias=True, align_corners=False, output_stride=8)
+    backbone = {"type": "ResNet18", "contract_dilation": False}
+    spelled = build(
+        backbone=backbone, separable="norm", aspp_dropout=0.1, bias=True, align_corners=False, output_stride=8
+    )
     spelled.set_state_dict(named.state_dict())
     x = image(named, (64, 48))
     for model in (named, spelled):
@@ -75,6 +78,16 @@ def test_output_stride_of_argument_mapping_and_wiring():
     assert build(wiring="paddleseg").backbone.strides == [4, 8, 8, 8]
     assert build(wiring="paddleseg", output_stride=16).backbone.strides == [4, 8, 16, 16]
     assert build(backbone={"type": "ResNet18", "output_stride": 32}).backbone.strides == [4, 8, 16, 32]
+
+
+def test_the_wiring_decides_how_the_encoder_dilates_unless_its_mapping_does():
+    def first_dilation(**arguments):
+        return build(**arguments).backbone.layer4[0].conv1._dilation[0]
+
+    assert first_dilation() == 1
+    assert first_dilation(wiring="naic") == first_dilation(wiring="smp") == 2
+    contracted = {"type": "ResNet18", "contract_dilation": True}
+    assert first_dilation(wiring="smp", backbone=contracted) == 1
 
 
 def test_rates_follow_the_output_stride():

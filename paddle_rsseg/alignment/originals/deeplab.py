@@ -34,14 +34,9 @@ def naic_encoder(name: str, output_stride: int) -> dict[str, Any]:
     if name.startswith("se_"):
         return {"type": NAMES[name], "output_stride": 32}  # never dilated
     if name.startswith("resnest"):
-        return {"type": NAMES[name], "output_stride": 8}  # whatever stride is asked for
-    flavour = {"mobilenet": {"dilation": "every_stage"}, "shufflenet": {"dilation": "first_block"}, "xception": {}}
-    family = name.split("_")[0]
-    return {
-        "type": NAMES[name],
-        "output_stride": output_stride,
-        **flavour.get(family, {"contract_dilation": False}),
-    }
+        return {"type": NAMES[name], "output_stride": 8, "contract_dilation": True}  # whatever is asked for
+    flavour = {"mobilenet": {"dilation": "every_stage"}, "shufflenet": {"dilation": "first_block"}}
+    return {"type": NAMES[name], "output_stride": output_stride, **flavour.get(name.split("_")[0], {})}
 
 
 def naic(meta: Meta) -> dict[str, Any]:
