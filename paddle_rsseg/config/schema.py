@@ -107,13 +107,17 @@ class Adam(Strict):
 
 
 class AdamW(Strict):
-    """Adam with decoupled weight decay."""
+    """Adam with decoupled weight decay.
+
+    ``no_weight_decay``: parts of parameter names; such parameters do not decay (transformers spare their norms).
+    """
 
     type: Literal["AdamW"]
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.01, ge=0)
+    no_weight_decay: list[str] = []
 
 
 # --- learning rate ---------------------------------------------------------------------------------------------
@@ -144,6 +148,19 @@ class CosineAnnealingDecay(Schedule):
     type: Literal["CosineAnnealingDecay"]
     T_max: Positive | None = Field(None, description="None: iters - warmup_iters")
     eta_min: float = Field(0.0, ge=0)
+
+
+class CosineAnnealingWarmRestarts(Schedule):
+    """Cosine from the rate to ``eta_min`` within ``T_0`` iterations, then again within ``T_0·T_mult``, and so on.
+
+    ``interval``: the rate changes only every so many iterations (an epoch's, for recipes that step once an epoch).
+    """
+
+    type: Literal["CosineAnnealingWarmRestarts"]
+    T_0: Positive
+    T_mult: Positive = 1
+    eta_min: float = Field(0.0, ge=0)
+    interval: Positive = 1
 
 
 class StepDecay(Schedule):
@@ -194,11 +211,18 @@ def _named(*classes: type[Strict], **aliases: str) -> BeforeValidator:
 
 Optimizer = Annotated[SGD | Momentum | Adam | AdamW, Field(discriminator="type"), _named(SGD, Momentum, Adam, AdamW)]
 LrScheduler = Annotated[
-    PolynomialDecay | CosineAnnealingDecay | StepDecay | MultiStepDecay | ExponentialDecay | Constant,
+    PolynomialDecay
+    | CosineAnnealingDecay
+    | CosineAnnealingWarmRestarts
+    | StepDecay
+    | MultiStepDecay
+    | ExponentialDecay
+    | Constant,
     Field(discriminator="type"),
     _named(
         PolynomialDecay,
         CosineAnnealingDecay,
+        CosineAnnealingWarmRestarts,
         StepDecay,
         MultiStepDecay,
         ExponentialDecay,

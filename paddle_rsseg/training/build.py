@@ -9,8 +9,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddle_rsseg.config import schema
+from paddle_rsseg.config import pretrained_weights, schema
 from paddle_rsseg.config.schema import Settings
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.training import distributed
 
 
@@ -35,24 +36,21 @@ def build_model(settings: Settings, load: bool = True, say: Callable[[str], None
     """
     from paddle_rsseg.models import create_model
     from paddle_rsseg.weights import load_pretrained
+    from paddle_rsseg.weights.store import locate
 
     seed_all(settings.seed)
     model = create_model(settings)
     pretrained = pretrained_weights(settings)
     if pretrained and load:
-        say("\n".join(load_pretrained(model, pretrained).lines()))
+        # one rank downloads what is known by name; the others then find it
+        path, known = distributed.on_main(lambda: locate(pretrained.weights))
+        say(f"{known.name}: {known.licence}; {known.page}" if known else f"starting from {path}")
+        say("\n".join(load_pretrained(model, path, pretrained.stem, pretrained.partial).lines()))
     if wants_sync_bn(settings):
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model.train()
     distributed.broadcast_state(model)
     return model
-
-
-def pretrained_weights(settings: Settings) -> str | None:
-    """The file of ``model.pretrained`` or, as PaddleSeg writes it, ``model.backbone.pretrained``."""
-    backbone = settings.model.args.get("backbone")
-    inner = backbone.get("pretrained") if isinstance(backbone, dict) else None
-    return settings.model.args.get("pretrained") or inner
 
 
 def wants_sync_bn(settings: Settings) -> bool:
@@ -74,8 +72,11 @@ def build_optimizer(settings: Settings, model: nn.Layer) -> paddle.optimizer.Opt
     Weight decay is an L2 term on every parameter, batch norm and biases included (FarSeg), decoupled in AdamW.
     """
     chosen = settings.optimizer
-    arguments = chosen.model_dump(exclude={"type"})
-    if not isinstance(chosen, schema.AdamW) and arguments["weight_decay"] == 0:
+    arguments = chosen.model_dump(exclude={"type", "no_weight_decay"})
+    if isinstance(chosen, schema.AdamW):
+        decaying = _decaying(model, chosen.no_weight_decay)
+        arguments["apply_decay_param_fun"] = decaying.__contains__
+    elif arguments["weight_decay"] == 0:
         arguments["weight_decay"] = None  # spares an addition per parameter and step
     return getattr(paddle.optimizer, chosen.type)(
         learning_rate=settings.lr_scheduler.learning_rate,
@@ -83,3 +84,19 @@ def build_optimizer(settings: Settings, model: nn.Layer) -> paddle.optimizer.Opt
         grad_clip=build_clip(settings.grad_clip),
         **arguments,
     )
+
+
+def _decaying(model: nn.Layer, spared: list[str]) -> set[str]:
+    """Paddle's own names of the parameters whose names in the model contain none of ``spared``.
+
+    Raises:
+        RssegError: a part that no parameter has.
+    """
+    names = {name: parameter.name for name, parameter in model.named_parameters()}
+    for part in spared:
+        if not any(part in name for name in names):
+            raise RssegError(
+                "optimizer.no_weight_decay", f"no parameter of the model has {part!r} in its name", "parts of names",
+                "such as norm or bias, or leave it out",
+            )  # fmt: skip
+    return {own for name, own in names.items() if not any(part in name for part in spared)}

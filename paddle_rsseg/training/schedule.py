@@ -41,6 +41,8 @@ def _decay(settings: schema.LrScheduler, span: int) -> Callable[[int], float]:
     if isinstance(settings, schema.CosineAnnealingDecay):
         period, floor = settings.T_max or span, settings.eta_min
         return lambda t: floor + (base - floor) * (1 + math.cos(math.pi * t / period)) / 2
+    if isinstance(settings, schema.CosineAnnealingWarmRestarts):
+        return lambda t: _warm_restarts(t - t % settings.interval, settings)
     if isinstance(settings, schema.StepDecay):
         return lambda t: base * settings.gamma ** (t // settings.step_size)
     if isinstance(settings, schema.MultiStepDecay):
@@ -56,3 +58,15 @@ def _polynomial(t: int, settings: schema.PolynomialDecay, span: int) -> float:
         span *= max(math.ceil(t / span), 1)
     left = 1 - min(t, span) / span
     return (settings.learning_rate - settings.end_lr) * left**settings.power + settings.end_lr
+
+
+def _warm_restarts(t: int, settings: schema.CosineAnnealingWarmRestarts) -> float:
+    """SGDR (Loshchilov & Hutter 2017), formula 5."""
+    period = settings.T_0
+    if settings.T_mult == 1:
+        t %= period
+    while t >= period:
+        t -= period
+        period *= settings.T_mult
+    rate, floor = settings.learning_rate, settings.eta_min
+    return floor + (rate - floor) * (1 + math.cos(math.pi * t / period)) / 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from paddle_rsseg.data.datasets import Dataset, DubaiDataset, FolderDataset, ISAIDDataset
+from paddle_rsseg.data.datasets import Dataset, DubaiDataset, FolderDataset, ISAIDDataset, NAIC1Dataset, NAIC2Dataset
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.registry import DATASETS
 from paddle_rsseg.windows import Window
@@ -302,3 +302,37 @@ def test_landsat_label_rasters(tmp_path):
     label = dataset.sample(0)["label"]
     assert [int((label == k).sum()) for k in range(5)] == [383, 16, 145, 106, 68]
     assert int((label == 255).sum()) == 250 * 250 - 718
+
+
+def naic(root, dataset, tiles=10):
+    """Tiles whose labels hold every value of the stage; the arguments of the data set."""
+    for i in range(tiles):
+        write(root / f"train/image/{i}.tif", random_image(i, (8, 8)))
+        label = np.resize(dataset.VALUES, (8, 8, 1)).astype("uint16" if max(dataset.VALUES) > 255 else "uint8")
+        write(root / f"train/label/{i}.png", label, driver="PNG")
+    return {"dataset_root": str(root), "val_images": 3}
+
+
+@pytest.mark.parametrize(("stage", "classes"), [(NAIC1Dataset, 8), (NAIC2Dataset, 15)])
+def test_naic_numbers_its_label_values(tmp_path, stage, classes):
+    dataset = stage(**naic(tmp_path, stage), mode="train")
+    assert dataset.num_classes == classes == len(dataset.palette) == len(stage.VALUES)
+    assert np.array_equal(dataset.sample(0)["label"].ravel(), np.resize(np.arange(classes), 64))
+
+
+def test_naic_holds_out_the_same_tiles_every_time(tmp_path):
+    options = naic(tmp_path, NAIC2Dataset)
+    train, val = (NAIC2Dataset(**options, mode=mode) for mode in ("train", "val"))
+    assert (len(train), len(val)) == (7, 3)
+    held_out = {path for path, _ in val.pairs()}
+    assert held_out.isdisjoint(path for path, _ in train.pairs())
+    assert held_out == {path for path, _ in NAIC2Dataset(**options, mode="val").pairs()}
+    assert held_out != {path for path, _ in NAIC2Dataset(**{**options, "split_seed": 1}, mode="val").pairs()}
+    with pytest.raises(RssegError, match="val_images"):
+        NAIC2Dataset(**{**options, "val_images": 10}, mode="train")
+
+
+def test_naic_refuses_the_other_stages_labels(tmp_path):
+    options = naic(tmp_path, NAIC1Dataset)
+    with pytest.raises(RssegError, match="100"):
+        NAIC2Dataset(**options, mode="train").sample(0)

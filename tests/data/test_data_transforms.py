@@ -102,6 +102,7 @@ EVERYTHING = [
     {"type": "RandomBlur", "prob": 1, "blur_type": "random"},
     {"type": "RandomNoise", "prob": 1},
     {"type": "RandomDistort", "saturation_prob": 0, "hue_prob": 0, "sharpness_prob": 0.5},
+    {"type": "OneOf", "transforms": [{"type": "RandomRotate90K", "K": [1]}, {"type": "RandomHorizontalFlip"}]},
 ]
 
 
@@ -299,6 +300,8 @@ OUT_OF_RANGE = [
     ("PaddingByAspectRatio", {"aspect_ratio": 0}),
     ("RandomPaddingCrop", {"label_padding_value": 1000}),
     ("RandomScaleAspect", {"min_scale": 2}),
+    ("OneOf", {"transforms": []}),
+    ("OneOf", {"transforms": [{"type": "RandomHorizontalFlip"}], "prob": 2}),
 ]
 
 
@@ -307,3 +310,20 @@ def test_values_out_of_range_are_refused_at_once(name, arguments):
     key = next(key for key in reversed(arguments))
     with pytest.raises(RssegError, match=rf"^{name}\.{key}: .*; expected "):
         TRANSFORMS.build({"type": name, **arguments})
+
+
+def test_one_of_chooses_evenly_and_applies_one():
+    choice = TRANSFORMS.build(
+        {
+            "type": "OneOf",
+            "prob": 0.75,
+            "transforms": [{"type": "RandomHorizontalFlip", "prob": 1}, {"type": "RandomVerticalFlip", "prob": 1}],
+        }
+    )
+    image = np.arange(4).reshape(2, 2, 1)
+    counts = {(0, 1, 2, 3): 0, (1, 0, 3, 2): 0, (2, 3, 0, 1): 0}  # as it is, left-right, top-bottom; never both
+    rng = np.random.default_rng(0)
+    for _ in range(800):
+        counts[tuple(choice({"image": image, "valid": None}, rng)["image"].ravel().tolist())] += 1
+    assert counts[0, 1, 2, 3] == pytest.approx(200, abs=40)
+    assert counts[1, 0, 3, 2] == pytest.approx(300, abs=45)

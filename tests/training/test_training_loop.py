@@ -210,3 +210,24 @@ def test_settings_become_optimiser_and_clip():
         assert built.get_lr() == 0.5
         assert built._grad_clip.clip_norm == 2.0
         assert net.main.weight.name not in {p.name for p in built._parameter_list}
+
+
+def test_parameters_spared_by_adamw_do_not_decay():
+    from paddle_rsseg.training.build import build_optimizer
+
+    class Settings:
+        grad_clip = schema.GradClip(type="none")
+        lr_scheduler = schema.Constant(type="Constant", learning_rate=0.5)
+        optimizer = schema.AdamW(type="AdamW", weight_decay=0.1, no_weight_decay=["bias"])
+
+    net = Net()
+    optimizer = build_optimizer(Settings, net)
+    before = {name: p.numpy() for name, p in net.named_parameters()}
+    paddle.add_n([(p * 0).sum() for p in net.parameters()]).backward()  # a gradient of 0: only the decay moves
+    optimizer.step()
+    for name, p in net.named_parameters():
+        factor = 1 if "bias" in name else 1 - 0.5 * 0.1
+        np.testing.assert_allclose(p.numpy(), before[name] * factor, rtol=1e-6, err_msg=name)
+    Settings.optimizer = schema.AdamW(type="AdamW", no_weight_decay=["norm"])
+    with pytest.raises(RssegError, match="'norm'"):
+        build_optimizer(Settings, net)

@@ -44,6 +44,12 @@ def ours(settings):
             lambda: lr.CosineAnnealingDecay(0.1, ITERS, 0.02),
         ),
         (
+            schema.CosineAnnealingWarmRestarts(
+                type="CosineAnnealingWarmRestarts", learning_rate=0.1, T_0=3, T_mult=2, eta_min=0.01
+            ),
+            lambda: lr.CosineAnnealingWarmRestarts(0.1, 3, 2, 0.01),
+        ),
+        (
             schema.StepDecay(type="StepDecay", learning_rate=0.1, step_size=7, gamma=0.5),
             lambda: lr.StepDecay(0.1, 7, 0.5),
         ),
@@ -74,3 +80,11 @@ def test_farsegs_recipe_number_by_number():
     )
     for k in (1, 2, 30_001, 60_000):
         assert schedule(k) == pytest.approx(0.007 * (1 - (k - 1) / 60_000) ** 0.9, rel=1e-15)
+
+
+def test_restarts_that_step_once_an_epoch_hold_the_rate_within_it():
+    settings = schema.CosineAnnealingWarmRestarts(
+        type="CosineAnnealingWarmRestarts", learning_rate=0.1, T_0=8, eta_min=0.02, interval=4
+    )
+    middle = 0.02 + 0.08 / 2
+    assert ours(settings) == pytest.approx([0.1] * 4 + [middle] * 4 + [0.1] * 4 + [middle] * 4 + [0.1] * 4)

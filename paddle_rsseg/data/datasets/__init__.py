@@ -5,5 +5,15 @@ from paddle_rsseg.data.datasets.dubai import DubaiDataset
 from paddle_rsseg.data.datasets.folders import FolderDataset
 from paddle_rsseg.data.datasets.isaid import ISAIDDataset
 from paddle_rsseg.data.datasets.listed import Dataset
+from paddle_rsseg.data.datasets.naic import NAIC1Dataset, NAIC2Dataset
 
-__all__ = ["Dataset", "DubaiDataset", "FolderDataset", "ISAIDDataset", "Item", "SegmentationDataset"]
+__all__ = [
+    "Dataset",
+    "DubaiDataset",
+    "FolderDataset",
+    "ISAIDDataset",
+    "Item",
+    "NAIC1Dataset",
+    "NAIC2Dataset",
+    "SegmentationDataset",
+]

@@ -6,6 +6,7 @@ PaddleSeg. The image keeps its number type until ``Normalize``; values are in th
 """
 
 from paddle_rsseg.data.transforms.base import Compose
+from paddle_rsseg.data.transforms.choice import OneOf
 from paddle_rsseg.data.transforms.geometric import (
     RandomHorizontalFlip,
     RandomRotate90K,
@@ -28,6 +29,7 @@ from paddle_rsseg.data.transforms.size import (
 __all__ = [
     "Compose",
     "Normalize",
+    "OneOf",
     "Padding",
     "PaddingByAspectRatio",
     "RandomBlur",
