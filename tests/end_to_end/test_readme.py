@@ -25,8 +25,8 @@ SHRINK = {
     "tools/val.py --config configs/farseg/farseg_r50": f"--opts {SMALL}",
     "tools/convert_weights.py": "s/farseg_r50/farseg_r18/",
 }
-#: run elsewhere: `make` by CI itself, installation by make, TIPC by its own test
-ELSEWHERE = ("make ", "pip install", "bash test_tipc/")
+#: run elsewhere: `make` by CI itself, installation by make, TIPC by its own test, verify where PyTorch's packages are
+ELSEWHERE = ("make ", "pip install", "bash test_tipc/", "python tools/weights.py verify")
 
 
 def commands(readme: str) -> list[str]:
@@ -85,3 +85,32 @@ def test_every_command_of_the_readme(clone):
     for block in code:
         done = subprocess.run([sys.executable, "-c", block], cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_weights(clone, tmp_path, monkeypatch):
+    from paddle_rsseg.weights.table import entry
+
+    torch = pytest.importorskip("torch")
+    state = create_model("farseg_r50", num_classes=16).state_dict()
+    renamed = {k.replace("._mean", ".running_mean").replace("._variance", ".running_var"): v for k, v in state.items()}
+    release = {f"module.{k}": torch.from_numpy(v.numpy()) for k, v in renamed.items()}
+    torch.save({"model": release}, tmp_path / entry("farseg_r50.isaid").file)
+    monkeypatch.setenv("RSSEG_WEIGHTS", str(tmp_path))
+    run_here = [command for command in commands("docs/weights.md") if not command.startswith(ELSEWHERE)]
+    assert len(run_here) == 5
+    for command in run_here:
+        run(command, clone)
+    assert (clone / "farseg_r50.safetensors").exists()
+
+
+def test_the_yaml_of_the_page_on_weights_is_understood():
+    import yaml
+
+    from paddle_rsseg.config.pretrained import read_pretrained
+    from paddle_rsseg.weights.table import entry
+
+    block = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/weights.md").read_text(encoding="utf-8"), re.S)[0]
+    model = yaml.safe_load(block)["model"]
+    assert create_model({**model, "num_classes": 2}).in_channels == 5
+    assert entry(read_pretrained(model["pretrained"], "model.pretrained").weights).backbone == model["backbone"]
