@@ -15,8 +15,12 @@ def farseg(meta: Meta) -> Original:
 @original("farseg/farsegpp*")
 def farsegpp(meta: Meta) -> Original:
     shapes = shapes_of(meta)
-    horizon = re.search(r"t_max (\d+)", meta["loss"])
-    semantic = {"type": "ScaleAnnealingFocalLoss", "T_max": int(horizon[1]) if horizon else 0}
+    horizon, gamma = re.search(r"(?:t_max|max_step) (\d+)", meta["loss"]), re.search(r"gamma ([\d.]*\d)", meta["loss"])
+    semantic = {
+        "type": "ScaleAnnealingFocalLoss",
+        "T_max": int(horizon[1]) if horizon else 0,
+        "gamma": float(gamma[1]) if gamma else 2.0,
+    }
     objectness = {
         "type": "MixedLoss",
         "losses": [{"type": "ObjectnessBCELoss"}, {"type": "ObjectnessDiceLoss"}],
@@ -26,15 +30,18 @@ def farsegpp(meta: Meta) -> Original:
     return Original(_model_plusplus(shapes), {"types": [semantic, objectness], "coef": [1.0, 1.0]}, single_loss=True)
 
 
+#: of the encoders that FarSeg++ knows
+FIRST_WEIGHTS = ("en.features.patch_embed1.proj.weight", "en.resnet.stem.0.weight", "en.resnet.conv1.weight")
+
+
 def _model_plusplus(shapes: dict[str, list[int]]) -> dict:
-    first, backbone = "en.features.patch_embed1.proj.weight", ""
-    if first in shapes:
-        width = shapes[first][0]
-        depth = len({name.split(".")[3] for name in shapes if name.startswith("en.features.block3.")})
-        backbone = "MiTB0" if width == 32 else f"MiTB{ {2: 1, 6: 2, 18: 3, 27: 4, 40: 5}[depth] }"
+    first = next(name for name in FIRST_WEIGHTS if name in shapes)
+    if "features" in first:
+        blocks = len({name.split(".")[3] for name in shapes if name.startswith("en.features.block3.")})
+        size = {2: 1, 6: 2, 18: 3, 27: 4, 40: 5}[blocks]
+        backbone = "MiTB0" if shapes[first][0] == 32 else f"MiTB{size}"
     else:
-        first = "en.resnet.stem.0.weight"
-        backbone = f"ResNet{_depth(shapes)}_vc"
+        backbone = f"ResNet{_depth(shapes)}" + ("_vc" if "stem" in first else "")
     wiring = "parallel"
     if "decoder.conv.0.weight" in shapes:
         more = any(name.startswith("decoder.obj_decoder.blocks.4.") for name in shapes)
