@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -75,6 +77,29 @@ def write_report(path: Path, network: str, entries: list[Entry]) -> None:
     """Write the page, in Markdown."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(_page(network, entries)) + "\n", encoding="utf-8")
+
+
+def write_results(path: Path, entries: list[Entry]) -> None:
+    """Write what programs want to know of the page: each original's network, source and largest differences."""
+    results = [_result(entry, entry.measured) for entry in entries if entry.measured is not None]
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _result(entry: Entry, measured: Measured) -> dict[str, Any]:
+    """Differences are relative: of outputs to the largest number of the map, of the others to the original's value."""
+    maps = measured.pairs["forward"].values()
+    found = {d.what: d.measured for d in measured.deviations}
+    losses = [value for what, value in found.items() if what.startswith("loss after")]
+    return {
+        "original": entry.name,
+        "source": measured.case.meta["source"],
+        "network": measured.network,
+        "dtype": measured.dtype,
+        "ok": entry.ok,
+        "outputs": float(max(np.abs(pair.ours - pair.theirs).max() / np.abs(pair.theirs).max() for pair in maps)),
+        "gradients": float(next(value for what, value in found.items() if what.endswith("gradient norms, relative"))),
+        "losses": [float(value) for value in losses],
+    }
 
 
 def verdict(passed: bool | None) -> str:

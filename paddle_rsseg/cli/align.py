@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int | None:
     import paddle
 
     from paddle_rsseg.alignment import STEPS, library, reprod
-    from paddle_rsseg.alignment.report import Entry, verdict, write_report
+    from paddle_rsseg.alignment.report import Entry, verdict, write_report, write_results
     from paddle_rsseg.alignment.run import Mismatch, measure
     from paddle_rsseg.cli.results import check_directory
     from paddle_rsseg.errors import RssegError
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int | None:
         entries.append(entry)
         print("  " + ", ".join(f"{step} {verdict(entry.passed(step))}" for step in STEPS), flush=True)
     write_report(directory / "report.md", args.arch, entries)
+    write_results(directory / "results.json", entries)
     failed = sum(not entry.ok for entry in entries)
     print(f"{len(entries) - failed} of {len(entries)} originals aligned, report in {directory / 'report.md'}")
     return 1 if failed else None

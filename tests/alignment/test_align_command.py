@@ -80,6 +80,11 @@ def test_the_command_writes_the_report(tmp_path, capsys, monkeypatch, measured):
     headings = [line for line in page.splitlines() if line.startswith("###")]
     assert [heading.split(".")[0] for heading in headings] == ["### 1", "### 2", "### 3", "### 4"]
     assert (tmp_path / "farseg" / "farseg-farseg50" / "log_reprod" / "bp_align_diff.log").is_file()
+    (result,) = json.loads((tmp_path / "farseg" / "results.json").read_text())
+    assert (result["original"], result["network"]["type"], result["ok"]) == ("farseg/farseg50", "FarSeg", True)
+    assert 0 < result["outputs"] < 1e-6
+    assert 0 < result["gradients"] < 1e-6
+    assert len(result["losses"]) == 1
 
 
 def test_a_step_out_of_tolerance(tmp_path, capsys, quick):
