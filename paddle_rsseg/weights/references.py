@@ -78,11 +78,8 @@ REFERENCES = [
     Reference(r"HRNetV2_W(18|30|32|40|44|48|64)", "timm", r"hrnet_w\1", ("stage4",), {"fuse": "nearest"}, 32),
     Reference(r"HRNetV2_W18_Small_V1", "timm", "hrnet_w18_small", ("stage4",), {"fuse": "nearest"}, 32),
     Reference(r"HRNetV2_W18_Small_V2", "timm", "hrnet_w18_small_v2", ("stage4",), {"fuse": "nearest"}, 32),
-    *(
-        Reference(pattern, "segmentation_models_pytorch", name)
-        for pattern, name in SMP_ENCODERS
-        if name.startswith(("efficientnet", "mit"))
-    ),
+    Reference(r"EfficientNetB([0-7])", "segmentation_models_pytorch", r"efficientnet-b\1", ours={"padding": "nominal"}),
+    Reference(r"MiTB([0-5])", "segmentation_models_pytorch", r"mit_b\1"),
 ]
 
 
@@ -120,8 +117,8 @@ def _encoder(reference: Reference, name: str) -> Original:
     def maps(image: np.ndarray) -> list[tuple[str, np.ndarray]]:
         if reference.taps:
             return tapped(network, image, reference.taps)
-        maps = [feature for feature in _run(network, image) if feature.shape[1]]  # MiT has an empty map of stride 2
-        return [(f"stride {image.shape[-1] // m.shape[-1]}", m) for m in maps if image.shape[-1] // m.shape[-1] >= 4]
+        # the image itself and what there is of stride 2 come first
+        return [(f"stride {4 * 2**i}", m) for i, m in enumerate(_run(network, image)[2:])]
 
     return Original(network, maps, reference.ours, reference.multiple)
 

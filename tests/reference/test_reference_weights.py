@@ -104,7 +104,7 @@ def test_verify(tmp_path, build, arch, capsys):
 def test_verify_sees_another_network(tmp_path, capsys):
     """Contracted dilation has the same tensors and gives other maps."""
     torch.save(randomise(deeplab()).state_dict(), tmp_path / "a.pth")
-    arch = "{type: DeepLabV3Plus, wiring: smp, backbone: ResNet18}"
+    arch = DEEPLAB.replace("false", "true")
     assert main(["weights", "verify", str(tmp_path / "a.pth"), "--arch", arch]) == 1
     assert "NOT the same network as in segmentation_models_pytorch" in capsys.readouterr().out
 
