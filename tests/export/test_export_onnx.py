@@ -225,3 +225,22 @@ def test_a_server_without_paddle(tmp_path, exported):
         assert "model.onnx: no such file" in done.stderr
     finally:
         (tmp_path / "kept").rename(exported / "model.onnx")
+
+
+def test_the_command(tmp_path, capsys):
+    from paddle_rsseg.cli.main import main
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import save_weights
+
+    component = {"type": "FarSeg", "backbone": "ResNet18", "norm": "GroupNorm", "num_classes": 4}
+    model = create_model(component)
+    save_weights(tmp_path / "m.safetensors", model.state_dict(), {"model": component, "inference": SPEC.to_dict()})
+    words = ["--model_path", str(tmp_path / "m.safetensors"), "--save_dir", str(tmp_path / "export")]
+    assert main(["export", *words, "--format", "onnx"]) == 0
+    out = capsys.readouterr().out
+    assert "ONNX Runtime" in out
+    assert "model.onnx" in out
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (70, 80, 3), np.uint8))
+    predict = ["--model_path", str(tmp_path / "export"), "--image_path", str(tmp_path / "a.png"), "--device", "cpu"]
+    assert main(["predict", *predict, "--backend", "onnx", "--save_dir", str(tmp_path / "maps")]) == 0
+    assert cv2.imread(str(tmp_path / "maps" / "a_label.png"), cv2.IMREAD_UNCHANGED).shape[:2] == (70, 80)
