@@ -12,11 +12,12 @@ import numpy as np
 
 from paddle_rsseg.weights.architecture import Architecture
 
+SMP = "segmentation_models_pytorch"
 #: how to get them; a build for CPUs is enough
 INSTALL = {
     "torchvision": "pip install torch torchvision",
     "timm": "pip install torch timm",
-    "segmentation_models_pytorch": "pip install torch segmentation-models-pytorch",
+    SMP: "pip install torch segmentation-models-pytorch",
 }
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 #: names in segmentation_models_pytorch
@@ -78,8 +79,12 @@ REFERENCES = [
     Reference(r"HRNetV2_W(18|30|32|40|44|48|64)", "timm", r"hrnet_w\1", ("stage4",), {"fuse": "nearest"}, 32),
     Reference(r"HRNetV2_W18_Small_V1", "timm", "hrnet_w18_small", ("stage4",), {"fuse": "nearest"}, 32),
     Reference(r"HRNetV2_W18_Small_V2", "timm", "hrnet_w18_small_v2", ("stage4",), {"fuse": "nearest"}, 32),
-    Reference(r"EfficientNetB([0-7])", "segmentation_models_pytorch", r"efficientnet-b\1", ours={"padding": "nominal"}),
-    Reference(r"MiTB([0-5])", "segmentation_models_pytorch", r"mit_b\1"),
+    # whose list of maps has the one of stride 16 two blocks early in B0
+    Reference(
+        r"EfficientNetB0", SMP, "efficientnet-b0", tuple(f"_blocks.{i}" for i in (2, 4, 10, 15)), {"padding": "nominal"}
+    ),
+    Reference(r"EfficientNetB([1-7])", SMP, r"efficientnet-b\1", ours={"padding": "nominal"}),
+    Reference(r"MiTB([0-5])", SMP, r"mit_b\1"),
 ]
 
 
@@ -107,7 +112,7 @@ def references(network: Architecture) -> list[tuple[str, Callable[[], Original]]
         found = [reference for reference in REFERENCES if re.fullmatch(reference.pattern, name)]
         return [(reference.package, lambda r=reference: _encoder(r, name)) for reference in found]  # type: ignore[misc]
     if network.spec.get("wiring") == "smp":
-        return [("segmentation_models_pytorch", lambda: _segmenter(network.spec))]
+        return [(SMP, lambda: _segmenter(network.spec))]
     return []
 
 
@@ -124,7 +129,7 @@ def _encoder(reference: Reference, name: str) -> Original:
 
 
 def _segmenter(spec: dict[str, Any]) -> Original:
-    package = importlib.import_module("segmentation_models_pytorch")
+    package = importlib.import_module(SMP)
     backbone = spec.get("backbone", "ResNet50")
     kind = backbone["type"] if isinstance(backbone, dict) else backbone
     encoder = next((re.sub(p, name, kind) for p, name in SMP_ENCODERS if re.fullmatch(p, kind)), kind.lower())
