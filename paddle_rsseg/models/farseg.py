@@ -94,7 +94,10 @@ class SceneRelation(nn.Layer):
         for i, feature in enumerate(features):
             relation = self.relation(scenes[i], self.content_encoders[i](feature))
             encoded = self.feature_reencoders[i](feature)
-            outputs.append(relation.astype(encoded.dtype) * encoded)
+            product = relation.astype(encoded.dtype) * encoded
+            # no factor is negative, so a ReLU changes nothing; but with one Paddle Inference computes the product in
+            # the layout of its convolutions, and saves copying a map of 256 channels there and back
+            outputs.append(product if self.training else F.relu(product))
         return outputs
 
     @staticmethod
@@ -134,15 +137,22 @@ class AsymmetricDecoder(nn.Layer):
             self.blocks.append(nn.Sequential(*units))
 
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        total: Any = None
+        fine: Any = None
+        coarse: Any = None
         for i, path in enumerate(self.paths):
             x = features[i]
             for j, unit in enumerate(self.blocks[i]):
                 x = unit(x)
-                if path:
+                if j + 1 < len(path):
                     x = resize(x, spatial_size(features[path[j]]))
-            total = x if total is None else total + x
-        return total / len(self.paths)
+            if path:
+                coarse = x if coarse is None else coarse + x
+            else:
+                fine = x if fine is None else fine + x
+        # the last step up is linear and the same for all coarser levels: their sum takes it, once
+        if coarse is not None:
+            fine = fine + resize(coarse, spatial_size(features[0]))
+        return fine / len(self.paths)
 
 
 def resolutions_up(stride: int, strides: Sequence[int]) -> list[int]:
