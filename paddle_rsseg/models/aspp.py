@@ -7,9 +7,8 @@ from typing import Literal
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F
 
-from paddle_rsseg.models.layers import batch_norm, conv2d, conv_bn_relu, spatial_size
+from paddle_rsseg.models.layers import batch_norm, conv2d, conv_bn_relu, global_mean, spatial_size
 
 #: what stands between the depthwise and the pointwise half of a separable convolution
 Between = Literal["nothing", "norm", "norm_relu"]
@@ -96,6 +95,6 @@ class ASPP(nn.Layer):
         outputs = [branch(x) for branch in self.branches]
         size = spatial_size(x)
         # one value a channel: every way of resizing it is this copy
-        mean = self.pool(F.adaptive_avg_pool2d(x, 1)).expand([-1, -1, size[0], size[1]])
+        mean = self.pool(global_mean(x)).expand([-1, -1, size[0], size[1]])
         outputs = [mean, *outputs] if self.pool_first else [*outputs, mean]
         return self.dropout(self.fusion(paddle.concat(outputs, axis=1)))

@@ -127,6 +127,11 @@ def hat_matrix(length: int, wanted: int, dtype: paddle.dtype, align_corners: boo
     return (1 - (position.unsqueeze(1) - paddle.arange(length, dtype=dtype)).abs()).clip(min=0.0)
 
 
+def global_mean(x: paddle.Tensor) -> paddle.Tensor:
+    """N×C×h×w → N×C×1×1, exact in float64 too: Paddle's pooling has 1/(h·w) in float32 when it computes gradients."""
+    return x.mean([2, 3], keepdim=True)
+
+
 def full_precision(x: paddle.Tensor) -> paddle.Tensor:
     """Half precision becomes float32; float32 and float64 stay as they are."""
     return x.astype("float32") if x.dtype in HALF else x

@@ -17,7 +17,7 @@ from paddle_rsseg.models.backbones.chain import Dilation, dilated, run_chain
 from paddle_rsseg.models.backbones.mobilenet_v2 import multiple_of_8
 from paddle_rsseg.models.backbones.residual import register_variant
 from paddle_rsseg.models.backbones.transformer import drop_path
-from paddle_rsseg.models.layers import batch_norm, conv2d, spatial_size
+from paddle_rsseg.models.layers import batch_norm, conv2d, global_mean, spatial_size
 
 #: (expansion, channels, blocks, stride, kernel) of each stage of B0
 STAGES = [
@@ -57,7 +57,7 @@ class SqueezeExcite(nn.Layer):
         self.conv_expand = conv2d(squeezed, channels, 1, "relu")
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        mean = F.adaptive_avg_pool2d(x, 1)
+        mean = global_mean(x)
         return x * F.sigmoid(self.conv_expand(F.silu(self.conv_reduce(mean))))
 
 

@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.backbones.resnet import conv, first_convolution, projection
-from paddle_rsseg.models.layers import batch_norm, conv2d
+from paddle_rsseg.models.layers import batch_norm, conv2d, global_mean
 
 RADIX = 2
 
@@ -38,12 +38,26 @@ class SplitAttention(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         first, second = paddle.chunk(F.relu(self.bn0(self.conv(x))), RADIX, axis=1)
-        scene = F.adaptive_avg_pool2d(first + second, 1)
+        scene = global_mean(first + second)
         logits = self.fc2(F.relu(self.bn1(self.fc1(scene))))
         # of two numbers, a softmax is a sigmoid of their difference
         one, other = paddle.chunk(logits, RADIX, axis=1)
         weight = F.sigmoid(one - other)
         return weight * first + (1 - weight) * second
+
+
+class NeighbourMean(nn.Layer):
+    """3×3 mean, zeros beyond the border counting; exact in float64 too, as :func:`global_mean`."""
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if x.dtype != paddle.float64:
+            return F.avg_pool2d(x, 3, self.stride, padding=1, exclusive=False)
+        kernel = paddle.full([x.shape[1], 1, 3, 3], 1 / 9, x.dtype)
+        return F.conv2d(x, kernel, stride=self.stride, padding=1, groups=x.shape[1])
 
 
 class SplitBottleneck(nn.Layer):
@@ -70,7 +84,7 @@ class SplitBottleneck(nn.Layer):
         self.conv1 = conv(in_channels, channels, 1)
         self.bn1 = batch_norm(channels, frozen_norm)
         self.conv2 = SplitAttention(channels, dilation, frozen_norm)
-        self.mean = nn.AvgPool2D(3, stride, padding=1, exclusive=False) if pooled else None
+        self.mean = NeighbourMean(stride) if pooled else None
         self.conv3 = conv(channels, wide, 1)
         self.bn3 = batch_norm(wide, frozen_norm)
         self.downsample = downsample

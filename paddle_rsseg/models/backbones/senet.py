@@ -17,7 +17,7 @@ import paddle.nn.functional as F
 from paddle_rsseg.models.backbones.halving import half_of
 from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.backbones.resnet import conv
-from paddle_rsseg.models.layers import batch_norm, conv2d
+from paddle_rsseg.models.layers import batch_norm, conv2d, global_mean
 
 Kind = Literal["resnet", "resnext", "senet"]
 
@@ -31,7 +31,7 @@ class SEModule(nn.Layer):
         self.fc2 = conv2d(channels // reduction, channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * F.sigmoid(self.fc2(F.relu(self.fc1(F.adaptive_avg_pool2d(x, 1)))))
+        return x * F.sigmoid(self.fc2(F.relu(self.fc1(global_mean(x)))))
 
 
 class SEBottleneck(nn.Layer):
