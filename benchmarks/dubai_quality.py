@@ -2,7 +2,8 @@
 
 FarSeg-R18 on the Dubai images, tiles 1-4 for training, 5-6 held out, three seeds. For each seed both sides start from
 the same weights and follow the same schedule; both results are scored by our `val` (the PyTorch one after conversion,
-which so is part of the check). Writes dubai_quality.json and a table.
+which so is part of the check). The PyTorch loop runs twice: on the very batches that ours saw, which compares the
+training, and on crops of its own, which shows what the luck of the crops is worth. Writes dubai_quality.json.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from measure import ROOT, clean_environment, cpu
 
 CONFIG = "configs/farseg/farseg_r18_dubai.yml"
+SIDES = ("ours", "torch", "torch_own_crops")
 
 
 def call(*words: object) -> float:
@@ -41,6 +43,21 @@ state = {{k: v.numpy() for k, v in rs.create_model(settings).state_dict().items(
 save_weights({str(native)!r}, state, {{}})
 rename = lambda k: k.replace("._mean", ".running_mean").replace("._variance", ".running_var")
 np.savez({str(npz)!r}, **{{rename(k): v for k, v in state.items()}})
+"""
+    call(sys.executable, "-c", code)
+
+
+def write_batches(seed: int, iters: int, batch: int, roots: list[str], folder: Path) -> None:
+    """The batches that our training sees with this seed, as images.npy and labels.npy."""
+    code = f"""
+import numpy as np, paddle_rsseg as rs
+from paddle_rsseg.config import build_dataset
+from paddle_rsseg.data.loader import TrainSampler, make_train_loader
+dataset = build_dataset(rs.load_config({CONFIG!r}, {["seed=" + str(seed), *roots]!r}), "train")
+loader = make_train_loader(dataset, TrainSampler(len(dataset), {batch}, {seed}))
+images, labels = zip(*[(b["image"].numpy(), b["label"].numpy()) for b, _ in zip(loader, range({iters}))])
+np.save({str(folder / "images.npy")!r}, np.stack(images))
+np.save({str(folder / "labels.npy")!r}, np.stack(labels))
 """
     call(sys.executable, "-c", code)
 
@@ -97,25 +114,31 @@ def main() -> None:
             *schedule,
             f"model.pretrained={work / 'init.safetensors'}",
         )
-        seconds["torch"] = call(
-            args.torch,
-            "benchmarks/peers/torch_dubai.py",
-            "--data",
-            args.data,
-            "--init",
-            work / "init.npz",
-            "--out",
-            work / "torch.pth",
-            "--horizon",
-            args.iters // 2,
-            "--seed",
-            seed,
-            "--threads",
-            os.cpu_count(),
-            *(w for k, v in recipe.items() for w in (f"--{k}", v)),
-        )
+        write_batches(seed, args.iters, recipe["batch"], roots, work)
+        for name, more in (("torch", ["--batches", work]), ("torch_own_crops", [])):
+            seconds[name] = call(
+                args.torch,
+                "benchmarks/peers/torch_dubai.py",
+                "--data",
+                args.data,
+                "--init",
+                work / "init.npz",
+                "--out",
+                work / f"{name}.pth",
+                "--horizon",
+                args.iters // 2,
+                "--seed",
+                seed,
+                "--threads",
+                os.cpu_count(),
+                *(w for k, v in recipe.items() for w in (f"--{k}", v)),
+                *more,
+            )
+        for name in ("images", "labels"):
+            (work / f"{name}.npy").unlink()
         scores = {}
-        for name, weights in (("ours", work / "ours" / f"iter_{args.iters}"), ("torch", work / "torch.pth")):
+        weights_of = {name: work / f"{name}.pth" for name in SIDES[1:]} | {"ours": work / "ours" / f"iter_{args.iters}"}
+        for name, weights in weights_of.items():
             call(
                 sys.executable,
                 "tools/val.py",
@@ -132,13 +155,9 @@ def main() -> None:
             scores[name] = json.loads((work / f"score_{name}" / "metrics.json").read_text())["mIoU"]
         rows.append({"seed": seed, "mIoU": scores, "train_seconds": seconds})
         (work / "row.json").write_text(json.dumps(rows[-1]))
-        print(
-            f"seed {seed}: mIoU ours {scores['ours']:.4f} ({seconds['ours']:.0f} s), "
-            f"torch {scores['torch']:.4f} ({seconds['torch']:.0f} s)",
-            flush=True,
-        )
+        print(f"seed {seed}: " + ", ".join(f"{k} {scores[k]:.4f} ({seconds[k]:.0f} s)" for k in SIDES), flush=True)
     print(f"\n{cpu()}; {recipe}")
-    for name in ("ours", "torch"):
+    for name in SIDES:
         values = [row["mIoU"][name] for row in rows]
         print(f"{name:<6} mIoU mean {np.mean(values):.4f}, min {min(values):.4f}, max {max(values):.4f}")
     args.out.parent.mkdir(parents=True, exist_ok=True)

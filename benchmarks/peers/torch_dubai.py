@@ -42,6 +42,18 @@ def crop(pair, size: int, rng: np.random.Generator):
     return ((image / np.float32(255) - MEAN) / STD).transpose(2, 0, 1), label
 
 
+def own_batches(root: Path, size: int, batch: int, seed: int):
+    """Endless (N×3×size×size float32, N×size×size int64)."""
+    rng = np.random.default_rng(seed)
+    pairs = load(root, [1, 2, 3, 4])
+    order: list[int] = []
+    while True:
+        if len(order) < batch:
+            order = list(rng.permutation(len(pairs)))
+        images, labels = zip(*(crop(pairs[order.pop()], size, rng) for _ in range(batch)), strict=True)
+        yield np.stack(images), np.stack(labels).astype(np.int64)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -57,11 +69,14 @@ def main() -> None:
     parser.add_argument("--clip", type=float, default=35.0)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batches", type=Path, help="folder of images.npy and labels.npy to train on, in their order")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    rng = np.random.default_rng(args.seed)
-    pairs = load(args.data, [1, 2, 3, 4])
+    batches = own_batches(args.data, args.crop, args.batch, args.seed)
+    if args.batches:
+        stored = [np.load(args.batches / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")]
+        batches = zip(*stored, strict=True)
     model = FarSeg(args.depth, len(COLOURS))
     init = np.load(args.init)
     state = {name: torch.from_numpy(init[name]) for name in init.files}
@@ -70,13 +85,8 @@ def main() -> None:
     assert all(name.endswith("num_batches_tracked") for name in missing), missing
     optimizer = torch.optim.SGD(model.parameters(), args.lr, momentum=0.9, weight_decay=1e-4)
     model.train()
-    order: list[int] = []
     for step in range(1, args.iters + 1):
-        if len(order) < args.batch:
-            order = list(rng.permutation(len(pairs)))
-        samples = [crop(pairs[order.pop()], args.crop, rng) for _ in range(args.batch)]
-        x = torch.from_numpy(np.stack([s[0] for s in samples]))
-        y = torch.from_numpy(np.stack([s[1] for s in samples]).astype(np.int64))
+        x, y = (torch.from_numpy(np.array(array)) for array in next(batches))
         for group in optimizer.param_groups:
             group["lr"] = args.lr * (1 - (step - 1) / args.iters) ** args.power
         loss = annealed_focal(model(x), y, step, args.horizon)

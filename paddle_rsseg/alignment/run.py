@@ -283,11 +283,14 @@ class _Run:
 
     def losses(self, ours: np.ndarray) -> Iterator[Deviation]:
         theirs, single = self.expected["losses"], self.expected["losses_f32run"]
+        noise = np.abs(theirs - single) / np.abs(theirs)
         if self.double:
             least = 1e-6 if self.original.single_loss else 0.0
-            allowed = [max(least, bound) for bound in [1e-9, 1e-8, 1e-6, 1e-4] + [1e-3] * len(theirs)]
+            # Some networks have grown any rounding to its limit after four steps: 1e-15 in the weights of NAIC's
+            # HRNet-OCR moves its last loss by 4e-3, as far as float32 does. There the README's 1e-3 proves nothing.
+            late = max(1e-3, 10 * noise.max())
+            allowed = [max(least, bound) for bound in [1e-9, 1e-8, 1e-6, 1e-4] + [late] * len(theirs)]
         else:
-            noise = np.abs(theirs - single) / np.abs(theirs)
             allowed = [max(1e-5, 10 * noise[0])] + [10 * noise.max()] * (len(theirs) - 1)
         for step, (a, b) in enumerate(zip(ours, theirs, strict=False)):
             # the community's guide takes the losses of the first two updates for the proof of the backward pass
