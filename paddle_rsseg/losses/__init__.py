@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from paddle_rsseg.losses import combined, cross_entropy, focal, objectness
+from paddle_rsseg.losses import (
+    binary,
+    combined,
+    cross_entropy,
+    focal,
+    label_smoothing,
+    lovasz,
+    noise,
+    objectness,
+    ohem,
+    region,
+    ssim,
+)
 from paddle_rsseg.losses.combined import OutputLosses, build_loss
 
-__all__ = ["OutputLosses", "build_loss", "combined", "cross_entropy", "focal", "objectness"]
+__all__ = [
+    "OutputLosses",
+    "binary",
+    "build_loss",
+    "combined",
+    "cross_entropy",
+    "focal",
+    "label_smoothing",
+    "lovasz",
+    "noise",
+    "objectness",
+    "ohem",
+    "region",
+    "ssim",
+]

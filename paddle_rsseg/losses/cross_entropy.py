@@ -1,4 +1,4 @@
-"""Plain cross entropy."""
+"""Cross entropy in the mean conventions of the source systems."""
 
 from __future__ import annotations
 
@@ -7,38 +7,50 @@ from collections.abc import Sequence
 import paddle
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.losses.pixel import PixelLoss, ratio
+from paddle_rsseg.losses.pixel import PixelLoss, choice, ratio
 from paddle_rsseg.registry import LOSSES
+
+MEANS = ("weighted", "valid", "all")
 
 
 @LOSSES.register()
 class CrossEntropyLoss(PixelLoss):
-    """Mean cross entropy over the pixels that count.
+    """Mean cross entropy ℓ; w is the weight of a pixel's class, n the number of pixels that count.
+
+    ========== ============= ===================================================================
+    ``mean``   formula       source
+    ========== ============= ===================================================================
+    weighted   Σ w·ℓ / Σ w   PyTorch; without weights Σℓ / n
+    valid      Σ w·ℓ / n
+    all        Σ w·ℓ / N·H·W SegHZ and mmsegmentation up to 0.20: the ignored pixels count as 0
+    ========== ============= ===================================================================
 
     Args:
-        weight: one for each class; the mean is then the weighted one, Σ w·ℓ / Σ w.
+        weight: one for each class.
         ignore_index: label of the pixels that do not count.
-        avg_non_ignore: False divides by all pixels, the ignored ones too (PaddleSeg); not together with ``weight``.
+        avg_non_ignore: False is PaddleSeg's spelling of ``mean="all"``; not together with ``weight``.
+        mean: see above.
     """
 
-    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int = 255, avg_non_ignore: bool = True):
+    def __init__(
+        self,
+        weight: Sequence[float] | None = None,
+        ignore_index: int = 255,
+        avg_non_ignore: bool = True,
+        mean: str = "weighted",
+    ):
         super().__init__(ignore_index)
         if weight is not None and not avg_non_ignore:
-            raise RssegError("CrossEntropyLoss.avg_non_ignore", "false beside weight", "one of them")
-        self.avg_non_ignore = avg_non_ignore
-        self.weight = None if weight is None else [float(w) for w in weight]
+            raise RssegError("CrossEntropyLoss.avg_non_ignore", "false beside weight", "one of them", "or 'mean: all'")
+        self.weight = weight
+        self.mean = choice(mean, MEANS, "CrossEntropyLoss.mean") if avg_non_ignore else "all"
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         loss = self.cross_entropy(logits, label)
-        if not self.avg_non_ignore:
+        weight = self.pixel_weights(self.weight, logits, label)
+        if self.weight is not None:
+            loss = loss * weight
+        if self.mean == "all":
             return loss.mean()
-        if self.weight is None:
-            return ratio(loss.sum(), self.valid_pixels(logits, label), empty=0.0)
-        if len(self.weight) != logits.shape[1]:
-            raise RssegError(
-                "CrossEntropyLoss.weight", f"{len(self.weight)} weights for {logits.shape[1]} classes", "one a class"
-            )
-        valid = label != self.ignore_index
-        weight = paddle.to_tensor(self.weight, logits.dtype)
-        weight = weight[paddle.where(valid, label, paddle.zeros_like(label))] * valid.astype(logits.dtype)
-        return ratio((loss * weight).sum(), weight.sum(), empty=0.0)
+        count = weight.sum() if self.mean == "weighted" else self.valid_pixels(logits, label)
+        return ratio(loss.sum(), count, empty=0.0)

@@ -91,8 +91,12 @@ class AnnealedLoss(PixelLoss):
         """1 at step 0, falling to 0 at step T_max and after."""
         if self.T_max == 0:
             return 0.0
-        x = (self.step.astype(dtype) / self.T_max).clip(max=1.0)
+        x = (self.progress().astype(dtype) / self.T_max).clip(max=1.0)
         return ANNEALING[self.annealing](x, self.power)
+
+    def progress(self) -> paddle.Tensor:
+        """The iterations that count as done."""
+        return self.step
 
 
 @LOSSES.register()

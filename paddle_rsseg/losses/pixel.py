@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
-from paddle_rsseg.errors import RssegError
+from paddle_rsseg.errors import RssegError, did_you_mean
 
 
 class PixelLoss(nn.Layer):
@@ -42,11 +44,59 @@ class PixelLoss(nn.Layer):
         try:
             return F.cross_entropy(logits, label, axis=1, ignore_index=self.ignore_index, reduction="none")
         except (IndexError, ValueError) as error:
-            classes = logits.shape[1]
-            seen = paddle.unique(label[label != self.ignore_index]).tolist()
-            wrong = [value for value in seen if not 0 <= value < classes]
-            if not wrong:
-                raise
+            self._explain(label, logits.shape[1], error)
+            raise
+
+    def one_hot(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        """N×K×H×W targets of the logits' type, all zero at ignored pixels.
+
+        One channel is that of class 1 of two: its target is 1 where the label is 1.
+
+        Raises:
+            RssegError: as :meth:`cross_entropy`.
+        """
+        classes = max(logits.shape[1], 2)
+        valid = label != self.ignore_index
+        try:
+            target = F.one_hot(paddle.where(valid, label, paddle.zeros_like(label)), classes)
+        except (IndexError, ValueError) as error:
+            self._explain(label, classes, error)
+            raise
+        target = (target.astype(logits.dtype) * valid.unsqueeze(-1).astype(logits.dtype)).transpose([0, 3, 1, 2])
+        return target[:, 1:] if logits.shape[1] == 1 else target
+
+    def class_weights(self, weight: Sequence[float] | None, logits: paddle.Tensor) -> paddle.Tensor:
+        """``weight`` as a tensor of K numbers, ones if there is none.
+
+        Raises:
+            RssegError: not one a class.
+        """
+        classes = logits.shape[1]
+        if weight is None:
+            return paddle.ones([classes], logits.dtype)
+        if len(weight) != classes:
+            raise RssegError(
+                f"{type(self).__name__}.weight", f"{len(weight)} weights for {classes} classes", "one a class"
+            )
+        return paddle.to_tensor([float(w) for w in weight], logits.dtype)
+
+    def pixel_weights(
+        self, weight: Sequence[float] | None, logits: paddle.Tensor, label: paddle.Tensor
+    ) -> paddle.Tensor:
+        """N×H×W weight of each pixel's class, 0 at ignored pixels."""
+        valid = label != self.ignore_index
+        of_class = self.class_weights(weight, logits)
+        return of_class[paddle.where(valid, label, paddle.zeros_like(label))] * valid.astype(logits.dtype)
+
+    def valid_pixels(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        """Number of pixels that count, as a scalar of the logits' type."""
+        return (label != self.ignore_index).astype(logits.dtype).sum()
+
+    def _explain(self, label: paddle.Tensor, classes: int, error: Exception) -> None:
+        """Raise in plain words if a label outside the classes is what went wrong."""
+        seen = paddle.unique(label[label != self.ignore_index]).tolist()
+        wrong = [value for value in seen if not 0 <= value < classes]
+        if wrong:
             raise RssegError(
                 "label",
                 f"values {wrong[:8]} for a network of {classes} classes",
@@ -54,9 +104,25 @@ class PixelLoss(nn.Layer):
                 "'rsseg doctor CONFIG' lists the files",
             ) from error
 
-    def valid_pixels(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
-        """Number of pixels that count, as a scalar of the logits' type."""
-        return (label != self.ignore_index).astype(logits.dtype).sum()
+
+#: what makes probabilities of a network's output; "none" where the output already is one
+ACTIVATIONS: dict[str, Callable[[paddle.Tensor], paddle.Tensor]] = {
+    "softmax": lambda logits: F.softmax(logits, axis=1),
+    "sigmoid": F.sigmoid,
+    "none": lambda probabilities: probabilities,
+}
+
+
+def choice(name: str, known: Iterable[str], where: str) -> str:
+    """``name`` itself.
+
+    Raises:
+        RssegError: it is none of ``known``.
+    """
+    known = list(known)
+    if name not in known:
+        raise RssegError(where, repr(name), " or ".join(known), did_you_mean(name, known))
+    return name
 
 
 def ratio(numerator: paddle.Tensor, denominator: paddle.Tensor, empty: float) -> paddle.Tensor:
