@@ -12,7 +12,7 @@ import paddle
 import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.losses.pixel import PixelLoss, choice, ratio
+from paddle_rsseg.losses.pixel import PixelLoss, choice, ratio, surprise
 from paddle_rsseg.registry import LOSSES
 
 #: (smoothing, classes) → (q_y, q_o)
@@ -58,15 +58,15 @@ class LabelSmoothingLoss(PixelLoss):
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         at_label, elsewhere = DEFINITIONS[self.definition](self.smoothing, logits.shape[1])
         of_label = self.cross_entropy(logits, label)
-        surprise = -F.log_softmax(logits, axis=1)
+        of_each = surprise(logits)
         weight = self.pixel_weights(self.weight, logits, label)
         valid = (label != self.ignore_index).astype(logits.dtype)
         if self.definition == "torch":
             of_class = self.class_weights(self.weight, logits).reshape([1, -1, 1, 1])
-            of_all = (surprise * of_class).sum(1) * valid
+            of_all = (of_each * of_class).sum(1) * valid
             loss = (at_label - elsewhere) * of_label * weight + elsewhere * of_all
             return ratio(loss.sum(), weight.sum(), empty=0.0)
-        loss = (at_label - elsewhere) * of_label + elsewhere * surprise.sum(1)
+        loss = (at_label - elsewhere) * of_label + elsewhere * of_each.sum(1)
         return ratio((loss * weight).sum(), valid.sum(), empty=0.0)
 
 
@@ -92,7 +92,7 @@ class EdgeLabelSmoothingLoss(PixelLoss):
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         of_label = self.cross_entropy(logits, label)
-        of_all = -F.log_softmax(logits, axis=1).mean(1)
+        of_all = surprise(logits).mean(1)
         valid = label != self.ignore_index
         softness = self.alpha * edges(label, valid, self.radius).astype(logits.dtype)
         loss = (1 - softness) * of_label + softness * of_all * valid.astype(logits.dtype)
@@ -156,7 +156,7 @@ def soft_cross_entropy(logits: paddle.Tensor, target: paddle.Tensor) -> paddle.T
         logits, target: N×C×H×W; the targets are never negative.
     """
     target = target.astype(logits.dtype)
-    loss = -(target * F.log_softmax(logits, axis=1)).sum(1)
+    loss = (target * surprise(logits)).sum(1)
     return ratio(loss.sum(), (target.sum(1) > 0).astype(logits.dtype).sum(), empty=0.0)
 
 

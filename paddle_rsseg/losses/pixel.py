@@ -42,10 +42,21 @@ class PixelLoss(nn.Layer):
             RssegError: a label outside [0, K) that is not ``ignore_index`` (CPU; CUDA kernels abort on it).
         """
         try:
-            return F.cross_entropy(logits, label, axis=1, ignore_index=self.ignore_index, reduction="none")
+            loss = F.cross_entropy(logits, label, axis=1, ignore_index=self.ignore_index, reduction="none")
         except (IndexError, ValueError) as error:
             self._explain(label, logits.shape[1], error)
             raise
+        # Paddle's CPU kernel takes no logit for less than the largest minus 64; its gradient is right all the same
+        if loss.place.is_cpu_place() and loss.size and loss.max().item() >= CLIPPED:
+            loss = loss + self._clipped_off(logits, label)
+        return loss
+
+    def _clipped_off(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        with paddle.no_grad():
+            valid = label != self.ignore_index
+            index = paddle.where(valid, label, paddle.zeros_like(label)).unsqueeze(1)
+            behind = logits.max(1) - paddle.take_along_axis(logits, index, 1).squeeze(1)
+            return F.relu(behind - CLIPPED) * valid.astype(logits.dtype)
 
     def one_hot(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         """N×K×H×W targets of the logits' type, all zero at ignored pixels.
@@ -103,6 +114,14 @@ class PixelLoss(nn.Layer):
                 f"0 to {classes - 1} or the ignored {self.ignore_index}",
                 "'rsseg doctor CONFIG' lists the files",
             ) from error
+
+
+CLIPPED = 64.0
+
+
+def surprise(logits: paddle.Tensor) -> paddle.Tensor:
+    """N×K×H×W: -log of the softmax. (Paddle's own log_softmax ends at 64 on a CPU.)"""
+    return paddle.logsumexp(logits, axis=1, keepdim=True) - logits
 
 
 #: what makes probabilities of a network's output; "none" where the output already is one

@@ -79,7 +79,7 @@ class DiceDefinition:
 
 
 DICE = {
-    "paddleseg": DiceDefinition("softmax", per_image=False, above=1.0, below=1.0),
+    "paddleseg": DiceDefinition("softmax", per_image=True, above=1.0, below=1.0),
     "image": DiceDefinition("softmax", per_image=True, joint=True, above=1.0, below=1.0),
     "naic": DiceDefinition("softmax", per_image=True, joint=True, above=2.0, below=1.0),
     "seghz": DiceDefinition("sigmoid", per_image=False, square=True, floor=1e-5),
@@ -96,7 +96,7 @@ class DiceLoss(RegionLoss):
     ============== =========================================== ========= ========= =========================
     ``definition`` D                                           a sample  classes   source
     ============== =========================================== ========= ========= =========================
-    paddleseg      (2I + 1) / (A + B + 1)                      the batch each      PaddleSeg
+    paddleseg      (2I + 1) / (A + B + 1)                      an image  each      PaddleSeg
     image          (2I + 1) / (A + B + 1)                      an image  together  NAIC_AI-RS, as meant
     naic           2(I + 1) / (A + B + 1)                      an image  together  NAIC_AI-RS, as it is: the
                                                                                    smoothing is doubled, a

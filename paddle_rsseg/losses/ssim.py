@@ -5,6 +5,7 @@ from __future__ import annotations
 import paddle
 import paddle.nn.functional as F
 
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.losses.combined import MixedLoss
 from paddle_rsseg.losses.cross_entropy import CrossEntropyLoss
 from paddle_rsseg.losses.pixel import ACTIVATIONS, PixelLoss, choice, ratio
@@ -48,6 +49,8 @@ class SSIMLoss(PixelLoss):
 
     def __init__(self, window: int = 11, sigma: float = 1.5, activation: str = "softmax", ignore_index: int = 255):
         super().__init__(ignore_index)
+        if window < 1 or window % 2 == 0:
+            raise RssegError("SSIMLoss.window", str(window), "an odd number of pixels")
         self.window, self.sigma = window, sigma
         self.activation = choice(activation, ACTIVATIONS, "SSIMLoss.activation")
 
