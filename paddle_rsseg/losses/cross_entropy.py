@@ -47,10 +47,10 @@ class CrossEntropyLoss(PixelLoss):
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         loss = self.cross_entropy(logits, label)
-        weight = self.pixel_weights(self.weight, logits, label)
+        count = self.valid_pixels(logits, label)
         if self.weight is not None:
+            weight = self.pixel_weights(self.weight, logits, label)
             loss = loss * weight
-        if self.mean == "all":
-            return loss.mean()
-        count = weight.sum() if self.mean == "weighted" else self.valid_pixels(logits, label)
-        return ratio(loss.sum(), count, empty=0.0)
+            if self.mean == "weighted":
+                count = weight.sum()
+        return loss.mean() if self.mean == "all" else ratio(loss.sum(), count, empty=0.0)

@@ -149,6 +149,7 @@ class GeneralizedDiceLoss(RegionLoss):
     Args:
         classes: ``present``: a class that the batch does not have is left out; ``all``: it has the weight 1e5, which
             drowns every other (SegHZ).
+        eps: added to the denominator (SegHZ's binary toy has 1e-5, which is not little beside Σ w(A + B)).
         activation: ``softmax``, ``sigmoid`` (SegHZ has both) or ``none``.
         ignored_as_background: the ignored pixels count, as pixels of no class at all (SegHZ).
         ignore_index: label of the pixels that do not count.
@@ -157,19 +158,21 @@ class GeneralizedDiceLoss(RegionLoss):
     def __init__(
         self,
         classes: str = "present",
+        eps: float = 0.0,
         activation: str = "softmax",
         ignored_as_background: bool = False,
         ignore_index: int = 255,
     ):
         super().__init__(activation, False, ignored_as_background, ignore_index)
         self.classes = choice(classes, ("present", "all"), "GeneralizedDiceLoss.classes")
+        self.eps = eps
 
     def of_samples(self, p: paddle.Tensor, t: paddle.Tensor) -> paddle.Tensor:
         both, a, b = overlap(p, t)
         weight = 1 / (b * b).clip(min=1e-5)
         if self.classes == "present":
             weight = weight * (b > 0).astype(weight.dtype)
-        return 1 - ratio(2 * (weight * both).sum(1), (weight * (a + b)).sum(1), empty=1.0)
+        return 1 - ratio(2 * (weight * both).sum(1), (weight * (a + b)).sum(1) + self.eps, empty=1.0)
 
 
 IOU_ACTIVATION = {"class": "softmax", "image": "softmax", "seghz": "sigmoid", "seghz_binary": "sigmoid"}

@@ -208,6 +208,7 @@ def test_dice_with_cross_entropy():
 
 BINARY = {
     "binary_bce": {"type": "BCELoss"},
+    "binary_weighted_bce": {"type": "BCELoss", "pos_weight": [0.25 / 0.75]},
     "binary_focal_loss": {"type": "SigmoidFocalLoss", "alpha": 0.25, "signs": "separate"},
     "binary_focal_loss2": {"type": "SigmoidFocalLoss", "alpha": 0.25, "signs": "separate"},
     "binary_iou_loss": {"type": "SoftIoULoss", "definition": "seghz_binary"},
@@ -245,6 +246,17 @@ def test_seghz_binary(test, dtype):
     )
     if test["function"] == "binary_sensitivity":
         value = 1 - value
+    compare(test, SEGHZ, value, {"/grad/prob": prob}, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_seghz_binary_generalized_dice(dtype):
+    # here the three maps are three classes that may overlap, which no label says: the formula itself
+    test = next(test for test in SEGHZ_META["tests"] if test["function"] == "binary_general_dice_loss")
+    prob = paddle.to_tensor(SEGHZ["prob"].astype(dtype), stop_gradient=False)
+    target = paddle.to_tensor(SEGHZ["binary_target"].astype(dtype))
+    maps = [x.transpose([1, 0, 2, 3]).flatten(1).unsqueeze(0) for x in (prob, target)]
+    value = loss_of("GeneralizedDiceLoss", eps=1e-5).of_samples(*maps).sum()
     compare(test, SEGHZ, value, {"/grad/prob": prob}, dtype)
 
 
