@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, type=python_of, help="python of the PaddleSeg environment")
     parser.add_argument("--openvino", default=sys.executable, type=python_of, help="python that has OpenVINO")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "engines.json")
@@ -38,15 +39,15 @@ def main() -> None:
     switches = our_switches()
     switches.setdefault("OMP_NUM_THREADS", "1")
     results: dict = {"cpu": cpu(), "switches": switches, "size": args.size, "networks": {}}
-    for network in NETWORKS:
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for network in args.networks:
         with tempfile.TemporaryDirectory() as work:
             np.save(f"{work}/image.npy", real_pixels(args.size, args.size).transpose(2, 0, 1)[None].copy())
             results["networks"][network] = measured(network, work, args, switches)
+        args.out.write_text(json.dumps(results, indent=1) + "\n")  # what is measured stays, whatever comes
     print(f"\n{results['cpu']}; switches {switches}; {args.size}², batch 1")
     for network, rows in results["networks"].items():
         table(network, rows)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(results, indent=1) + "\n")
     print(f"written: {os.path.relpath(args.out)}")
 
 

@@ -38,6 +38,10 @@ def random_weights(network: str, work: str) -> None:
     model.train()
     with paddle.no_grad():
         model(paddle.to_tensor(np.load(f"{work}/image.npy")).tile([2, 1, 1, 1]))
+    for layer in model.sublayers():
+        if isinstance(layer, paddle.nn.layer.norm._BatchNormBase):
+            # the mean of one image does not vary, and dividing by that would enlarge rounding errors
+            layer._variance.set_value(layer._variance.clip(min=0.1))
     paddle.save(model.state_dict(), f"{work}/{network}.pdparams")
     print("{}")
 
