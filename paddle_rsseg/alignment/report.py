@@ -113,7 +113,7 @@ def _page(network: str, entries: list[Entry]) -> Iterator[str]:
         f"Written by `rsseg align` of paddle_rsseg {__version__}, PaddlePaddle {paddle.__version__}, "
         f"NumPy {np.__version__}, Python {platform.python_version()}, on {paddle.get_device()}. "
         "The originals' numbers were computed by their own PyTorch code in float64; weights, inputs and labels on "
-        "both sides come from one rule (tests/golden/golden.py)."
+        "both sides come from one rule (paddle_rsseg/alignment/golden.py)."
     )
     yield ""
     yield "| original | " + " | ".join(STEPS) + " |"

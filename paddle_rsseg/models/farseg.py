@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.base import Segmenter
-from paddle_rsseg.models.layers import batch_norm, conv2d, full_precision, make_norm, resize, spatial_size
+from paddle_rsseg.models.layers import batch_norm, conv2d, full_precision, global_mean, make_norm, resize, spatial_size
 from paddle_rsseg.registry import MODELS
 
 
@@ -232,5 +232,5 @@ class FarSeg(Segmenter):
         features = self.en(x)
         pyramid = self.fpn(features, self.strides)
         if self.sr is not None:
-            pyramid = self.sr(F.adaptive_avg_pool2d(features[-1], 1), pyramid)
+            pyramid = self.sr(global_mean(features[-1]), pyramid)
         return [self.cls_pred_conv(self.decoder(pyramid))]

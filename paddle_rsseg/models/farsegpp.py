@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.farseg import FPN, AsymmetricDecoder, SceneRelation
-from paddle_rsseg.models.layers import conv2d, conv_bn_relu
+from paddle_rsseg.models.layers import conv2d, conv_bn_relu, global_mean
 from paddle_rsseg.models.pooling import PyramidPooling
 from paddle_rsseg.registry import MODELS
 
@@ -144,7 +143,7 @@ class FarSegPP(Segmenter):
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.backbone(x)
-        scene = F.adaptive_avg_pool2d(features[-1], 1)
+        scene = global_mean(features[-1])
         pyramid = self.fpn([*features[:-1], self.pooling(features[-1])], self.strides)
         levels = self.relation(scene, pyramid)
         if self.wiring == "obj_seg_cascade":
