@@ -8,6 +8,7 @@ from typing import Any
 
 import paddle.nn as nn
 
+from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr
 from paddle_rsseg.registry import BACKBONES, MODELS
 
@@ -53,13 +54,17 @@ def _named(name: str) -> dict[str, Any]:
     encoders = {_plain(known): known for known in BACKBONES.names()}
     if _plain(name) in models:
         return {"type": models[_plain(name)]}
-    words = name.split("_")
+    words, unknown = name.split("_"), ""
     for cut in range(1, len(words)):
         model, encoder = _plain("".join(words[:cut])), _plain("".join(words[cut:]))
         for short, long in SHORT_ENCODERS:
             encoder = re.sub(f"^{short}", long, encoder)
         if model in models and encoder in encoders:
             return {"type": models[model], "backbone": encoders[encoder]}
+        if model in models:
+            unknown = encoder
+    if unknown:
+        raise RssegError("model", f"unknown encoder in {name!r}", fix=did_you_mean(unknown, encoders.values()))
     return {"type": name}
 
 
