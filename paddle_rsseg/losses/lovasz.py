@@ -115,7 +115,7 @@ class LovaszSoftmaxLoss(LovaszLoss):
 
 
 @LOSSES.register()
-class LovaszHingeLoss(LovaszLoss):
+class BinaryLovaszLoss(LovaszLoss):
     """Lovász-hinge: the errors are the hinges 1 - x for pixels of the class and 1 + x for others, x the logit.
 
     For a network of one channel, which is class 1; with more channels each class is one such question, and the value

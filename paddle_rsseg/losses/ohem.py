@@ -12,7 +12,7 @@ from paddle_rsseg.registry import LOSSES
 
 
 @LOSSES.register()
-class OhemCrossEntropyLoss(PixelLoss):
+class OHEMLoss(PixelLoss):
     """Mean cross entropy of the pixels whose labelled class has a probability below a threshold.
 
     The threshold is max(thresh, the probability at place ``min_kept`` among the n pixels that count, ascending;
@@ -45,9 +45,9 @@ class OhemCrossEntropyLoss(PixelLoss):
     ):
         super().__init__(ignore_index)
         if min_kept < 0:
-            raise RssegError("OhemCrossEntropyLoss.min_kept", str(min_kept), "a number of pixels")
+            raise RssegError("OHEMLoss.min_kept", str(min_kept), "a number of pixels")
         self.thresh, self.min_kept, self.per_image, self.weight = thresh, min_kept, per_image, weight
-        self.mean = choice(mean, ("kept", "all"), "OhemCrossEntropyLoss.mean")
+        self.mean = choice(mean, ("kept", "all"), "OHEMLoss.mean")
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         loss = self.cross_entropy(logits, label)

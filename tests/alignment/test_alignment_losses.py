@@ -79,7 +79,7 @@ def naic(test: dict, x: paddle.Tensor, dtype: str) -> paddle.Tensor:
         arguments.pop("ignore")
         return loss_of("LovaszSoftmaxLoss", activation="none", **arguments)(x, label)
     if function == "lovasz_hinge":
-        return loss_of("LovaszHingeLoss", per_image=arguments["per_image"])(x.unsqueeze(1), label)
+        return loss_of("BinaryLovaszLoss", per_image=arguments["per_image"])(x.unsqueeze(1), label)
     if function == "binary_xloss":
         return loss_of("BCELoss")(x.unsqueeze(1), label)
     if function == "lovasz_xloss":
@@ -130,7 +130,7 @@ def seghz(test: dict, inputs: list[paddle.Tensor]) -> paddle.Tensor:
             "weight": weight,
         },
         "OHEM_CELoss": lambda: {
-            "type": "OhemCrossEntropyLoss",
+            "type": "OHEMLoss",
             "thresh": arguments["thresh"],
             "min_kept": arguments["min_kept"],
             "weight": weight,

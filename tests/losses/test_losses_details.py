@@ -191,8 +191,8 @@ class TestWeights:
         ({"type": "NoiseThresholdLoss", "p_min": 0.2, "p_max": 0.1, "T_max": 9}, "p_min"),
         ({"type": "NoiseThresholdLoss", "p_max": 0.1}, "T_max"),
         ({"type": "NoiseThresholdLoss", "epoch_iters": 0}, "epoch_iters"),
-        ({"type": "OhemCrossEntropyLoss", "min_kept": -1}, "min_kept"),
-        ({"type": "OhemCrossEntropyLoss", "mean": "valid"}, "kept or all"),
+        ({"type": "OHEMLoss", "min_kept": -1}, "min_kept"),
+        ({"type": "OHEMLoss", "mean": "valid"}, "kept or all"),
         ({"type": "HardestPixelsLoss", "keep": 0}, "keep"),
     ],
 )
