@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
 
 from paddle_rsseg.inference import onnx
@@ -111,6 +112,26 @@ class ModelContract:
         for name, parameter in learnable(model).items():
             assert parameter.grad is not None, f"{name} has no gradient"
             assert np.isfinite(parameter.grad.numpy()).all(), name
+
+    def test_ten_steps_lower_the_loss(self, trainable):
+        model = trainable
+        x = image(model, (64, 64))
+        label = paddle.to_tensor(np.random.default_rng(8).integers(0, CLASSES, (2, 8, 8)).repeat(8, 1).repeat(8, 2))
+        optimizer = paddle.optimizer.Adam(1e-3, parameters=model.parameters())
+        losses = []
+        for _ in range(11):
+            paddle.seed(0)  # the same dropout in each step, so that the losses can be compared
+            loss = self.loss(model(x), label)
+            loss.backward()
+            optimizer.step()
+            optimizer.clear_grad()
+            losses.append(loss.item())
+        assert losses[-1] < 0.95 * losses[0], losses
+
+    def loss(self, outputs, label) -> paddle.Tensor:
+        """Cross entropy of every output that holds logits of the classes."""
+        logits = [output for i, output in enumerate(outputs) if i not in self.aux_channels]
+        return paddle.add_n([F.cross_entropy(x, label, axis=1) for x in logits])
 
     def test_train_mode_changes_statistics_and_eval_mode_nothing(self, trainable):
         model = trainable
