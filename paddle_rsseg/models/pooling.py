@@ -23,6 +23,7 @@ class PyramidPooling(nn.Layer):
         bins: parts along each side.
         dropout: of whole channels, after the fusion.
         align_corners: of the up-sampling of the averages.
+        fusion_kernel: of the convolution that fuses.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class PyramidPooling(nn.Layer):
         bins: Sequence[int] = (1, 2, 3, 6),
         dropout: float = 0.1,
         align_corners: bool = False,
+        fusion_kernel: int = 1,
     ):
         super().__init__()
         self.bins, self.align_corners = tuple(bins), align_corners
         self.pools = nn.LayerList([conv_bn_relu(in_channels, pool_channels, 1) for _ in self.bins])
-        self.fusion = conv_bn_relu(in_channels + pool_channels * len(self.bins), out_channels, 1)
+        self.fusion = conv_bn_relu(in_channels + pool_channels * len(self.bins), out_channels, fusion_kernel)
         self.dropout = nn.Dropout2D(dropout)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
