@@ -16,7 +16,8 @@ from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding, small_weights
 from paddle_rsseg.models.base import Segmenter
-from paddle_rsseg.models.layers import conv2d, conv_bn_relu, resize, spatial_size
+from paddle_rsseg.models.heads import FCNHead
+from paddle_rsseg.models.layers import resize, spatial_size
 from paddle_rsseg.registry import MODELS
 
 
@@ -64,16 +65,9 @@ def concatenated(maps: Sequence[paddle.Tensor], align_corners: bool) -> paddle.T
     return paddle.concat([maps[0], *[resize(x, size, align_corners) for x in maps[1:]]], axis=1)
 
 
-class PixelHead(nn.Layer):
-    """1×1 convolution to as many channels, norm, ReLU, 1×1 classifier."""
-
-    def __init__(self, in_channels: int, num_classes: int, bias: bool):
-        super().__init__()
-        self.conv = conv_bn_relu(in_channels, in_channels, 1, bias_attr=None if bias else False)
-        self.classifier = conv2d(in_channels, num_classes, 1)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.classifier(self.conv(x))
+def pixel_head(width: int, num_classes: int, bias: bool) -> FCNHead:
+    """HRNet's: 1×1 convolution to as many channels, norm, ReLU, 1×1 classifier."""
+    return FCNHead(width, num_classes, width, dropout=0.0, kernel=1, bias=bias, init="default")
 
 
 class HRNetSegmenter(Segmenter):
@@ -130,7 +124,7 @@ class HRNet(HRNetSegmenter):
     ):
         options = wired(wiring, align_corners=align_corners, fuse=fuse, padding=padding, head_bias=head_bias)
         super().__init__(num_classes, in_channels, backbone, options, with_cp)
-        self.head = PixelHead(self.width, num_classes, options.head_bias)
+        self.head = pixel_head(self.width, num_classes, options.head_bias)
         small_weights(self.head)
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:

@@ -16,7 +16,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding
 from paddle_rsseg.models.base import Heritage
-from paddle_rsseg.models.hrnet import HRNetSegmenter, PixelHead, WiringName, wired
+from paddle_rsseg.models.hrnet import HRNetSegmenter, WiringName, pixel_head, wired
 from paddle_rsseg.models.layers import conv2d, conv_bn_relu, full_precision, spatial_size
 from paddle_rsseg.registry import MODELS
 
@@ -160,7 +160,7 @@ class HRNetOCR(HRNetSegmenter):
             dropout=dropout,
         )
         super().__init__(num_classes, in_channels, backbone, options, with_cp)
-        self.aux_head = PixelHead(self.width, num_classes, options.ocr_bias)
+        self.aux_head = pixel_head(self.width, num_classes, options.ocr_bias)
         self.head = OCRHead(
             self.width,
             num_classes,
