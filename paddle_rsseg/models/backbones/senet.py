@@ -17,21 +17,10 @@ import paddle.nn.functional as F
 from paddle_rsseg.models.backbones.halving import half_of
 from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.backbones.resnet import conv
-from paddle_rsseg.models.layers import batch_norm, conv2d, global_mean
+from paddle_rsseg.models.layers import batch_norm
+from paddle_rsseg.models.squeeze import ChannelSqueeze
 
 Kind = Literal["resnet", "resnext", "senet"]
-
-
-class SEModule(nn.Layer):
-    """x · sigmoid(two 1×1 convolutions of x's mean)."""
-
-    def __init__(self, channels: int, reduction: int = 16):
-        super().__init__()
-        self.fc1 = conv2d(channels, channels // reduction, 1)
-        self.fc2 = conv2d(channels // reduction, channels, 1)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * F.sigmoid(self.fc2(F.relu(self.fc1(global_mean(x)))))
 
 
 class SEBottleneck(nn.Layer):
@@ -66,7 +55,7 @@ class SEBottleneck(nn.Layer):
         self.bn2 = batch_norm(channels * inside, frozen_norm)
         self.conv3 = conv(channels * inside, wide, 1)
         self.bn3 = batch_norm(wide, frozen_norm)
-        self.se_module = SEModule(wide)
+        self.se_module = ChannelSqueeze(wide)
         self.downsample = downsample
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
