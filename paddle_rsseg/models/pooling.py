@@ -11,18 +11,44 @@ import paddle.nn as nn
 from paddle_rsseg.models.layers import conv_bn_relu, resize, spatial_size
 
 
-class PyramidPooling(nn.Layer):
-    """A map beside its averages over 1, 4, 9, 36 parts of the image: N×C×h×w → N×C'×h×w.
+class Pyramid(nn.Layer):
+    """A map beside its averages over 1, 4, 9, 36 parts of the image: N×C×h×w → N×(C + pool_channels · #bins)×h×w.
 
     Each average goes through a 1×1 convolution with BatchNorm and ReLU and back to the map's size; all are
-    concatenated behind the map and fused.
+    concatenated behind the map.
 
     Args:
         pool_channels: of each average.
-        out_channels: of the result.
         bins: parts along each side.
-        dropout: of whole channels, after the fusion.
         align_corners: of the up-sampling of the averages.
+
+    Attributes:
+        out_channels: of the result.
+    """
+
+    def __init__(
+        self, in_channels: int, pool_channels: int, bins: Sequence[int] = (1, 2, 3, 6), align_corners: bool = False
+    ):
+        super().__init__()
+        self.bins, self.align_corners = tuple(bins), align_corners
+        self.pools = nn.LayerList([conv_bn_relu(in_channels, pool_channels, 1) for _ in self.bins])
+        self.out_channels = in_channels + pool_channels * len(self.bins)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        size = spatial_size(x)
+        maps = [x]
+        for i, pool in enumerate(self.pools):
+            maps.append(resize(pool(average_parts(x, self.bins[i])), size, self.align_corners))
+        return paddle.concat(maps, axis=1)
+
+
+class PyramidPooling(Pyramid):
+    """The pyramid, fused: N×C×h×w → N×C'×h×w.
+
+    Args:
+        pool_channels, bins, align_corners: of the :class:`Pyramid`.
+        out_channels: of the result.
+        dropout: of whole channels, after the fusion.
         fusion_kernel: of the convolution that fuses.
     """
 
@@ -36,18 +62,13 @@ class PyramidPooling(nn.Layer):
         align_corners: bool = False,
         fusion_kernel: int = 1,
     ):
-        super().__init__()
-        self.bins, self.align_corners = tuple(bins), align_corners
-        self.pools = nn.LayerList([conv_bn_relu(in_channels, pool_channels, 1) for _ in self.bins])
-        self.fusion = conv_bn_relu(in_channels + pool_channels * len(self.bins), out_channels, fusion_kernel)
+        super().__init__(in_channels, pool_channels, bins, align_corners)
+        self.fusion = conv_bn_relu(self.out_channels, out_channels, fusion_kernel)
         self.dropout = nn.Dropout2D(dropout)
+        self.out_channels = out_channels
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        size = spatial_size(x)
-        maps = [x]
-        for i, pool in enumerate(self.pools):
-            maps.append(resize(pool(average_parts(x, self.bins[i])), size, self.align_corners))
-        return self.dropout(self.fusion(paddle.concat(maps, axis=1)))
+        return self.dropout(self.fusion(super().forward(x)))
 
 
 def average_parts(x: paddle.Tensor, parts: int) -> paddle.Tensor:
