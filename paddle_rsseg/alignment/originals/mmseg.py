@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import isqrt
+from typing import Any
 
 import paddle
 import paddle.nn as nn
@@ -15,13 +17,36 @@ from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
 
 @original("mmseg/*_deeplabv3p")
 def deeplabv3plus(meta: Meta) -> Original:
+    return Original(deeplab.mmseg(meta), two_cross_entropies(meta), {"logits": output(0), "aux": own_size(1)})
+
+
+@original("mmseg/swin_*_upernet*")
+def upernet(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    places, heads = shapes["backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table"]
+    third = len({name.split(".")[4] for name in shapes if name.startswith("backbone.stages.2.blocks.")})
+    spec = {
+        "type": "UPerNet",
+        "backbone": {
+            "type": {(3, 6): "SwinT", (3, 18): "SwinS", (4, 18): "SwinB", (6, 18): "SwinL"}[heads, third],
+            "window_size": (isqrt(places) + 1) // 2,
+            "drop_path_rate": 0.0,
+        },
+        "channels": shapes["decode_head.conv_seg.weight"][1],
+        "aux_channels": shapes["auxiliary_head.conv_seg.weight"][1],
+        **deeplab.bands_and_classes(shapes, "decode_head.conv_seg"),
+    }
+    return Original(spec, two_cross_entropies(meta), {"logits": output(0), "aux": own_size(1)})
+
+
+def two_cross_entropies(meta: Meta) -> dict[str, Any]:
+    """Of the main and of the auxiliary output, with the weights that the file's words give."""
     weights = re.findall(r"cross entropy x ([\d.]+)", meta["loss"])
     if len(weights) != 2:
         raise ValueError(f"what loss is {meta['loss']!r}?")
     # mmsegmentation 0.19 divides by all pixels, the ignored ones too
     loss = {"type": "CrossEntropyLoss", "avg_non_ignore": False}
-    loss_spec = {"types": [loss], "coef": [float(weight) for weight in weights]}
-    return Original(deeplab.mmseg(meta), loss_spec, {"logits": output(0), "aux": own_size(1)})
+    return {"types": [loss], "coef": [float(weight) for weight in weights]}
 
 
 @original("mmseg/hrnet*_ocr")

@@ -5,7 +5,7 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, mobile, resnet, transformers
+from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, mobile, resnet, transformers, upernet
 
 __all__ = ["LAYOUTS"]
 
@@ -14,6 +14,7 @@ LAYOUTS = [
     *farseg.LAYOUTS,
     *deeplab.LAYOUTS,
     *hrnet.MODELS,
+    *upernet.LAYOUTS,
     # encoders alone
     *transformers.ENCODERS,
     *hrnet.ENCODERS,

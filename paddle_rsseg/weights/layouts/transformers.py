@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from paddle_rsseg.weights.layout import Layout, plus_one
+from paddle_rsseg.weights.layout import Layout, Rename, plus_one
 
 #: tables computed at construction, and the classifier with the norm before it
 SWIN_UNUSED = r"\.relative_position_index$|\.attn_mask$|^norm\.|^head\."
@@ -12,6 +12,15 @@ SWIN_WHY = "computed by the network itself, or of the ImageNet classifier"
 
 #: classifiers have none
 NORMS_OF_MAPS = [(r"^norm\d\.weight$", 1.0), (r"^norm\d\.bias$", 0.0)]
+
+
+MMSEG_SWIN: list[Rename] = [
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^stages\.", "layers."),
+    (r"\.attn\.w_msa\.", ".attn."),
+    (r"\.ffn\.layers\.0\.0\.", ".mlp.fc1."),
+    (r"\.ffn\.layers\.1\.", ".mlp.fc2."),
+]
 
 
 def merging_of_mmseg(array: np.ndarray) -> np.ndarray:
@@ -54,13 +63,7 @@ ENCODERS = [
         "Swin of mmsegmentation",
         r"^stages\.0\.blocks\.0\.attn\.w_msa\.",
         scope="backbone",
-        renames=[
-            (r"^patch_embed\.projection\.", "patch_embed.proj."),
-            (r"^stages\.", "layers."),
-            (r"\.attn\.w_msa\.", ".attn."),
-            (r"\.ffn\.layers\.0\.0\.", ".mlp.fc1."),
-            (r"\.ffn\.layers\.1\.", ".mlp.fc2."),
-        ],
+        renames=MMSEG_SWIN,
         unused=SWIN_UNUSED,
         why=SWIN_WHY,
         arrange=[(r"\.downsample\.", merging_of_mmseg)],
