@@ -9,10 +9,21 @@ from typing import Any
 import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError, did_you_mean
-from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr, upernet
+from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr, hrnet_pam, hrnet_psp, upernet
 from paddle_rsseg.registry import BACKBONES, MODELS
 
-__all__ = ["create_model", "deeplabv3plus", "farseg", "farsegpp", "hrnet", "hrnet_ocr", "model_spec", "upernet"]
+__all__ = [
+    "create_model",
+    "deeplabv3plus",
+    "farseg",
+    "farsegpp",
+    "hrnet",
+    "hrnet_ocr",
+    "hrnet_pam",
+    "hrnet_psp",
+    "model_spec",
+    "upernet",
+]
 
 #: short names of networks, and how those of encoders begin: ``farseg_r50`` is FarSeg on ResNet50, ``hrnet_ocr_w48``
 #: HRNetOCR on HRNetV2_W48. Capitals, "_" and "-" do not count, "+" is a "p".

@@ -15,7 +15,7 @@ import paddle.nn as nn
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding, small_weights
-from paddle_rsseg.models.base import Segmenter
+from paddle_rsseg.models.base import Heritage, Segmenter
 from paddle_rsseg.models.heads import FCNHead
 from paddle_rsseg.models.layers import resize, spatial_size
 from paddle_rsseg.registry import MODELS
@@ -68,6 +68,16 @@ def concatenated(maps: Sequence[paddle.Tensor], align_corners: bool) -> paddle.T
 def pixel_head(width: int, num_classes: int, bias: bool) -> FCNHead:
     """HRNet's: 1×1 convolution to as many channels, norm, ReLU, 1×1 classifier."""
     return FCNHead(width, num_classes, width, dropout=0.0, kernel=1, bias=bias, init="default")
+
+
+#: How a network whose ``aux_head`` is HRNet's head starts from a trained plain HRNet: the convolution of that head has
+#: a bias in some wirings, and the new main head begins at random.
+FROM_PLAIN_HRNET = Heritage(
+    marker=r"^head\.conv\.0\.weight$",
+    rename=(r"^head\.", "aux_head."),
+    zero=r"^aux_head\.conv\.0\.bias$",
+    anew=r"^head\.",
+)
 
 
 class HRNetSegmenter(Segmenter):

@@ -15,8 +15,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding
-from paddle_rsseg.models.base import Heritage
-from paddle_rsseg.models.hrnet import HRNetSegmenter, WiringName, pixel_head, wired
+from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, HRNetSegmenter, WiringName, pixel_head, wired
 from paddle_rsseg.models.layers import conv2d, conv_bn_relu, full_precision, spatial_size
 from paddle_rsseg.registry import MODELS
 
@@ -126,13 +125,7 @@ class HRNetOCR(HRNetSegmenter):
         with_cp: recompute the encoder's activations in the backward pass.
     """
 
-    #: a plain HRNet's head becomes the auxiliary head, whose convolution has a bias in some wirings
-    heritage = Heritage(
-        marker=r"^head\.conv\.0\.weight$",
-        rename=(r"^head\.", "aux_head."),
-        zero=r"^aux_head\.conv\.0\.bias$",
-        anew=r"^head\.",
-    )
+    heritage = FROM_PLAIN_HRNET
 
     def __init__(
         self,

@@ -80,10 +80,25 @@ def batch_norm(channels: int, frozen: bool = False, momentum: float = 0.9, epsil
     return norm
 
 
+def set_momentum(layer: nn.Layer, momentum: float) -> None:
+    """Every BatchNorm in ``layer`` keeps this share of its old statistics from now on (see :func:`batch_norm`)."""
+    for part in layer.sublayers(include_self=True):
+        if isinstance(part, nn.BatchNorm2D):
+            part._momentum = momentum
+
+
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, **options: Any) -> nn.Sequential:
     """Convolution (no bias unless ``bias_attr`` says so), BatchNorm, ReLU; ``options`` are those of :func:`conv2d`."""
     options.setdefault("bias_attr", False)
     return nn.Sequential(conv2d(in_channels, out_channels, kernel, **options), batch_norm(out_channels), nn.ReLU())
+
+
+def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+    """N×C×h×w → N×C'×2h×2w: a transposed 4×4 convolution of stride 2 without bias, BatchNorm, ReLU."""
+    bound = 1 / math.sqrt(out_channels * 16)  # PyTorch's, which takes the weight's second axis for the fan-in
+    weight = paddle.ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
+    conv = nn.Conv2DTranspose(in_channels, out_channels, 4, stride=2, padding=1, weight_attr=weight, bias_attr=False)
+    return nn.Sequential(conv, batch_norm(out_channels), nn.ReLU())
 
 
 def make_norm(kind: str, channels: int, num_groups: int = 32) -> nn.Layer:

@@ -8,6 +8,8 @@ from golden_case import check, golden_files
 FILES = [
     *golden_files("seghz/hrnet_w*.npz"),
     *golden_files("seghz/hrnet_ocr_w*.npz"),
+    *golden_files("seghz/hrnet_pam_w*.npz"),
+    *golden_files("seghz/hrnet_psp*.npz"),
     *golden_files("naic/hrnet_ocr*.npz"),
     *golden_files("mmseg/hrnet*_ocr*.npz"),
 ]

@@ -13,6 +13,7 @@ from paddle_rsseg.models import create_model
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.cost import learnable
 from paddle_rsseg.models.hrnet_ocr import ObjectAttention, region_vectors
+from paddle_rsseg.models.hrnet_pam import Hourglass
 
 SMALL = "HRNetV2_W18_Small_V1"
 
@@ -36,6 +37,38 @@ class TestHRNetOCR(ModelContract):
     train_outputs = 2
 
 
+#: the encoder and HRNet's own head as an auxiliary one, of width 240 and for 16 classes
+ENCODER, AUXILIARY = 1_477_920, (240 * 240 + 240) + 2 * 240 + (240 * 16 + 16)
+
+
+class TestHRNetPAM(ModelContract):
+    spec = {"type": "HRNetPAM", "backbone": SMALL}
+    train_outputs = 2
+    parameters = (
+        ENCODER
+        + AUXILIARY
+        + (9 * 240 * 240 + 2 * 240)  # down
+        + 2 * (240 * 30 + 30) + (240 * 240 + 240) + 1  # the attention
+        + (16 * 240 * 120 + 2 * 120)  # up
+        + (360 * 16 + 16)
+    )  # fmt: skip
+
+
+class TestHRNetPSP(ModelContract):
+    spec = {"type": "HRNetPSP", "backbone": SMALL, "bins": (1, 3, 6), "aux_head": True}
+    train_outputs = 2
+    parameters = ENCODER + AUXILIARY + 3 * (240 * 40 + 2 * 40) + (360 * 16 + 16)
+
+
+def test_pyramid_alone_has_no_auxiliary_output():
+    model = create_model({"type": "HRNetPSP", "backbone": SMALL})
+    model.train()
+    assert len(model(random_image(32, 32))) == 1
+    assert (
+        sum(int(np.prod(p.shape)) for p in learnable(model).values()) == ENCODER + 4 * (240 * 30 + 60) + 360 * 16 + 16
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "millions"),
@@ -45,6 +78,10 @@ class TestHRNetOCR(ModelContract):
         ({"type": "HRNet", "wiring": "seghz", "backbone": "HRNetV2_W64", "num_classes": 7}, 116.63),
         ({"type": "HRNetOCR", "wiring": "seghz", "backbone": "HRNetV2_W48", "num_classes": 7}, 70.36),
         ({"type": "HRNetOCR", "wiring": "seghz", "backbone": "HRNetV2_W64", "num_classes": 7}, 122.24),
+        ({"type": "HRNetPAM", "backbone": "HRNetV2_W48", "num_classes": 7}, 75.32),
+        ({"type": "HRNetPAM", "backbone": "HRNetV2_W64", "num_classes": 7}, 133.46),
+        ({"type": "HRNetPSP", "backbone": "HRNetV2_W48", "num_classes": 7}, 65.59),
+        ({"type": "HRNetPSP", "backbone": "HRNetV2_W64", "num_classes": 7}, 116.17),
         ({"type": "HRNetOCR", "wiring": "official", "backbone": "HRNetV2_W48", "num_classes": 15}, 70.37),
     ],
 )
@@ -168,3 +205,15 @@ def test_attention_pixel_by_pixel():
             mixed[:, row, column] = value[:, :, 0] @ (likeness / likeness.sum())
         expected = attention.out(paddle.to_tensor(mixed[None])).numpy()
         np.testing.assert_allclose(attention(pixels, regions).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5), (1, 1)])
+def test_hourglass_keeps_its_place(size):
+    """Of an odd size it gives what it gives of the even size above, without the last row or column."""
+    hourglass = with_random_weights(Hourglass(16, 8))
+    x = np.random.default_rng(0).standard_normal((1, 16, *size)).astype("float32")
+    padded = np.pad(x, [(0, 0), (0, 0), (0, size[0] % 2), (0, size[1] % 2)])
+    with paddle.no_grad():
+        got, whole = hourglass(paddle.to_tensor(x)).numpy(), hourglass(paddle.to_tensor(padded)).numpy()
+    assert got.shape == (1, 8, *size)
+    np.testing.assert_allclose(got, whole[..., : size[0], : size[1]], rtol=1e-4, atol=1e-5)

@@ -47,6 +47,29 @@ NAMES = {
         "final_conv.1.running_mean": "head.conv.1._mean",
         "cls_head.weight": "head.classifier.weight",
     },
+    "HRNet-PAM of SegHZ": {
+        "stage4.0.branches.0.0.conv1.weight": "backbone.stage4.0.branches.0.0.conv1.weight",
+        "aux_head.0.bias": "aux_head.conv.0.bias",
+        "aux_head.1.running_mean": "aux_head.conv.1._mean",
+        "aux_head.3.weight": "aux_head.classifier.weight",
+        "pam.0.weight": "head.hourglass.down.0.weight",
+        "pam.1.running_var": "head.hourglass.down.1._variance",
+        "pam.3.gamma": "head.hourglass.attention.gamma",
+        "pam.3.query_conv.weight": "head.hourglass.attention.query.weight",
+        "pam.3.key_conv.bias": "head.hourglass.attention.key.bias",
+        "pam.3.value_conv.bias": "head.hourglass.attention.value.bias",
+        "pam.4.weight": "head.hourglass.up.0.weight",
+        "pam.5.bias": "head.hourglass.up.1.bias",
+        "cls_head.weight": "head.classifier.weight",
+    },
+    "HRNet-PSP of SegHZ": {
+        "stage4.0.branches.0.0.conv1.weight": "backbone.stage4.0.branches.0.0.conv1.weight",
+        "aux_head.0.weight": "aux_head.conv.0.weight",
+        "aux_head.3.bias": "aux_head.classifier.bias",
+        "ppm.features.0.1.weight": "head.pyramid.pools.0.0.weight",
+        "ppm.features.3.2.running_mean": "head.pyramid.pools.3.1._mean",
+        "cls_head.bias": "head.classifier.bias",
+    },
     "HRNet-OCR of mmsegmentation": {
         "backbone.stage4.0.branches.0.0.conv1.weight": "backbone.stage4.0.branches.0.0.conv1.weight",
         "decode_head.0.convs.0.conv.weight": "aux_head.conv.0.weight",
@@ -138,30 +161,41 @@ def plain(tmp_path_factory):
     return model, path
 
 
-def test_ocr_starts_from_a_plain_hrnet(plain):
+HEIRS = [OCR, {"type": "HRNetPAM", **SMALL}, {"type": "HRNetPSP", **SMALL, "aux_head": True}]
+
+
+@pytest.mark.parametrize("spec", HEIRS, ids=lambda spec: spec["type"])
+def test_middle_supervision_starts_from_a_plain_hrnet(plain, spec):
     model, path = plain
-    ocr = create_model({**OCR, "num_classes": 5})
-    before = {name: tensor.numpy() for name, tensor in ocr.state_dict().items()}
-    report = load_pretrained(ocr, path)
+    heir = create_model({**spec, "num_classes": 5})
+    before = {name: tensor.numpy() for name, tensor in heir.state_dict().items()}
+    report = load_pretrained(heir, path)
     assert report.complete
-    after = ocr.state_dict()
+    after = heir.state_dict()
     for name, tensor in after.items():
         if name.startswith("head."):
             np.testing.assert_array_equal(tensor.numpy(), before[name])
             assert report.adapted[name] == "new in this network, begins at random"
     assert report.adapted["aux_head.conv.0.bias"] == "new in this network, begins as 0"
     assert set(report.matched) | set(report.adapted) == set(after)
-    ocr.eval()
+    heir.eval()
+    heir.training = True  # the auxiliary output, too, with the layers as they evaluate
     x = paddle.to_tensor(np.random.default_rng(1).standard_normal((1, 3, 64, 64)).astype("float32"))
     with paddle.no_grad():
-        np.testing.assert_allclose(ocr.both(x)[1].numpy(), model.maps(x)[0].numpy(), rtol=1e-5)
+        np.testing.assert_allclose(heir.maps(x)[1].numpy(), model.maps(x)[0].numpy(), rtol=1e-5)
 
 
-def test_ocr_of_other_classes_starts_from_a_plain_hrnet(plain):
+@pytest.mark.parametrize("spec", HEIRS, ids=lambda spec: spec["type"])
+def test_heirs_of_other_classes(plain, spec):
     _, path = plain
-    ocr = create_model({**OCR, "num_classes": 7})
-    report = load_pretrained(ocr, path)
+    report = load_pretrained(create_model({**spec, "num_classes": 7}), path)
     assert "5 classes in the file, 7 in the model" in report.adapted["aux_head.classifier.weight"]
+
+
+def test_without_an_auxiliary_head_a_plain_hrnet_has_no_heir(plain):
+    _, path = plain
+    with pytest.raises(RssegError, match=r"head\.conv"):
+        load_pretrained(create_model({"type": "HRNetPSP", **SMALL, "num_classes": 5}), path)
 
 
 def test_a_plain_hrnet_is_no_whole_ocr(plain):

@@ -28,6 +28,36 @@ def hrnet_ocr(meta: Meta) -> Original:
     return Original(model, cross_entropy(meta), {"logits": own_size(0)})
 
 
+@original("seghz/hrnet_pam_w*")
+def hrnet_pam(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    channels, inside = shapes["cls_head.weight"][1] * 2 // 3, shapes["pam.3.query_conv.weight"][0]
+    model = {
+        "type": "HRNetPAM",
+        "num_classes": shapes["cls_head.weight"][0],
+        "reduction": channels // inside,
+        **encoder(shapes),
+    }
+    return Original(model, cross_entropy(meta), {"logits": own_size(0)})
+
+
+@original("seghz/hrnet_psp_w*", "seghz/hrnet_psp_aux_w*")
+def hrnet_psp(meta: Meta) -> Original:
+    shapes = shapes_of(meta)
+    pools = [shape[0] for name, shape in shapes.items() if re.fullmatch(r"ppm\.features\.\d+\.1\.weight", name)]
+    if len(pools) != 4:
+        raise ValueError(f"which bins are the {len(pools)} of {meta['constructor']!r}?")
+    model = {
+        "type": "HRNetPSP",
+        "num_classes": shapes["cls_head.weight"][0],
+        "bins": (1, 2, 3, 6),
+        "pool_channels": pools[0],
+        "aux_head": "aux_head.0.weight" in shapes,
+        **encoder(shapes),
+    }
+    return Original(model, cross_entropy(meta), {"logits": own_size(0)})
+
+
 def cross_entropy(meta: Meta) -> dict:
     """SegHZ's CELoss with the weights that the file states, there auxiliary outputs first."""
     weights = re.search(r"weights of the outputs \[([\d., ]+)\]", meta["loss"])

@@ -34,6 +34,31 @@ OFFICIAL_OCR: list[Rename] = [
     (r"^cls_head\.", "head.classifier."),
 ]
 
+#: SegHZ's auxiliary head, the same in all of its HRNets
+SEGHZ_AUXILIARY: list[Rename] = [
+    (r"^aux_head\.([01])\.", r"aux_head.conv.\1."),
+    (r"^aux_head\.3\.", "aux_head.classifier."),
+    (r"^cls_head\.", "head.classifier."),
+]
+
+SEGHZ_PAM: list[Rename] = [
+    (ENCODER, r"backbone.\1."),
+    *SEGHZ_AUXILIARY,
+    (r"^pam\.([01])\.", r"head.hourglass.down.\1."),
+    (r"^pam\.3\.(query|key|value)_conv\.", r"head.hourglass.attention.\1."),
+    (r"^pam\.3\.gamma$", "head.hourglass.attention.gamma"),
+    (r"^pam\.4\.", "head.hourglass.up.0."),
+    (r"^pam\.5\.", "head.hourglass.up.1."),
+]
+
+SEGHZ_PSP: list[Rename] = [
+    (ENCODER, r"backbone.\1."),
+    *SEGHZ_AUXILIARY,
+    # the pooling itself is the first of its parts
+    (r"^ppm\.features\.(\d)\.1\.", r"head.pyramid.pools.\1.0."),
+    (r"^ppm\.features\.(\d)\.2\.", r"head.pyramid.pools.\1.1."),
+]
+
 MMSEG_CONV: list[Rename] = [(r"\.conv\.", ".0."), (r"\.bn\.", ".1.")]
 
 
@@ -133,6 +158,8 @@ MODELS = [
             (r"^cls_head\.", "head.classifier."),
         ],
     ),
+    Layout("HRNet-PAM of SegHZ", (r"^pam\.3\.query_conv\.", r"^stage4\."), renames=SEGHZ_PAM),
+    Layout("HRNet-PSP of SegHZ", (r"^ppm\.features\.0\.1\.", r"^stage4\."), renames=SEGHZ_PSP),
     Layout(
         "HRNet-OCR of mmsegmentation",
         (r"^decode_head\.1\.object_context_block\.", r"^backbone\.stage4\."),
