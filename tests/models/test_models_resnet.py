@@ -166,3 +166,25 @@ def test_running_statistics_keep_nine_tenths():
     net(x)
     np.testing.assert_allclose(net.bn1._mean.numpy(), 0.1 * stem.mean((0, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(net.bn1._variance.numpy(), 0.9 + 0.1 * stem.var((0, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "SEResNet50", "ResNeSt50"])
+def test_the_stem_is_one_more_map_in_front(name):
+    four, five = build_backbone(name), build_backbone(name, finest_stride=2)
+    five.set_state_dict(four.state_dict())
+    four.eval()
+    five.eval()
+    assert five.strides == [2, *four.strides]
+    assert five.out_channels == [64, *four.out_channels]
+    x = paddle.randn([1, 3, 32, 48])
+    with paddle.no_grad():
+        expected, maps = four(x), five(x)
+    assert maps[0].shape == [1, 64, 16, 24]
+    assert maps[0].min() == 0  # behind the ReLU, before the pooling
+    for one, other in zip(maps[1:], expected, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_no_finest_stride_but_2_and_4():
+    with pytest.raises(RssegError, match=r"model\.finest_stride"):
+        build_backbone("ResNet18", finest_stride=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import paddle
 import paddle.nn as nn
@@ -62,17 +62,20 @@ def plan_stages(
 
 
 class ResidualEncoder(nn.Layer):
-    """Image N×C×H×W → the maps of ``layer1`` … ``layer4``.
+    """Image N×C×H×W → the maps of ``layer1`` … ``layer4``, with ``finest_stride`` 2 that of the stem in front of them.
 
-    A family of networks builds its stem, calls :meth:`add_stages`, and implements :meth:`stem`.
+    A family of networks builds its stem, calls :meth:`add_stages`, and implements :meth:`stem` and :meth:`pool`.
 
     Attributes:
         in_channels: bands of the image.
-        out_channels, strides: of the four maps.
+        out_channels, strides: of the maps.
     """
 
-    def __init__(self, in_channels: int, with_cp: bool | Sequence[bool]):
+    def __init__(self, in_channels: int, with_cp: bool | Sequence[bool], finest_stride: Literal[2, 4] = 4):
         super().__init__()
+        if finest_stride not in (2, 4):
+            raise RssegError("model.finest_stride", repr(finest_stride), "2 or 4")
+        self.finest_stride = finest_stride
         self.in_channels = in_channels
         self.out_channels: list[int] = []
         self.strides: list[int] = []
@@ -99,6 +102,9 @@ class ResidualEncoder(nn.Layer):
             shortcut: (in_channels, out_channels, stride, dilation) → what leads around a block that changes shape.
             project_first: also around the very first block.
         """
+        if self.finest_stride == 2:
+            self.out_channels.append(width)
+            self.strides.append(2)
         for number, stage in enumerate(stages):
             channels = 64 * 2**number
             wide = channels * expansion
@@ -126,12 +132,17 @@ class ResidualEncoder(nn.Layer):
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Image → map of stride 4."""
+        """Image → map of stride 2."""
+        raise NotImplementedError
+
+    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
+        """The stem's map → map of stride 4."""
         raise NotImplementedError
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         x = self.stem(x)
-        features = []
+        features = [x] if self.finest_stride == 2 else []
+        x = self.pool(x)
         for i, stage in enumerate(self.stages):  # not zip(strict=True), which Paddle cannot trace
             # without a gradient to pass on there is nothing to recompute
             recomputed = self.with_cp[i] and self.training and not x.stop_gradient

@@ -107,7 +107,7 @@ class ResNeSt(ResidualEncoder):
         stem_channels: of the stem of three convolutions: 64 for ResNeSt-50, 128 for 101.
         pool_dilated: the first block of a stage whose stride became a dilation keeps its 3×3 mean, now of stride 1
             (True, the official repository), or loses it (False, mmsegmentation); the same weights then differ.
-        in_channels, output_stride, freeze_at, batchnorm_trainable, with_cp, contract_dilation: as in
+        in_channels, output_stride, freeze_at, batchnorm_trainable, with_cp, contract_dilation, finest_stride: as in
             :class:`paddle_rsseg.models.backbones.resnet.ResNet`.
     """
 
@@ -122,8 +122,9 @@ class ResNeSt(ResidualEncoder):
         with_cp: bool | Sequence[bool] = False,
         contract_dilation: bool = True,
         pool_dilated: bool = True,
+        finest_stride: Literal[2, 4] = 4,
     ):
-        super().__init__(in_channels, with_cp)
+        super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
         self.conv1 = first_convolution("deep", in_channels, stem_channels, frozen_norm)
         self.bn1 = batch_norm(stem_channels, frozen_norm)
@@ -148,7 +149,10 @@ class ResNeSt(ResidualEncoder):
         self.freeze_first(freeze_at, self.conv1, self.bn1)
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        return F.relu(self.bn1(self.conv1(x)))
+
+    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.maxpool(x)
 
 
 register_variant("ResNeSt50", ResNeSt, depths=(3, 4, 6, 3), stem_channels=64)

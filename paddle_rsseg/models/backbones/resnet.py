@@ -119,6 +119,7 @@ class ResNet(ResidualEncoder):
             PaddleSeg's ResNet18_vd and 34_vd.
         avg_down: (v1d) the shortcut halves the resolution with a 2×2 mean, not by leaving out pixels.
         groups, width_per_group: of :class:`Bottleneck`; ResNeXt-50 32×4d has 32 and 4.
+        finest_stride: 4, or 2 for one more map in front, the stem's.
     """
 
     def __init__(
@@ -140,8 +141,9 @@ class ResNet(ResidualEncoder):
         project_first: bool = False,
         groups: int = 1,
         width_per_group: int = 64,
+        finest_stride: Literal[2, 4] = 4,
     ):
-        super().__init__(in_channels, with_cp)
+        super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
         self.conv1 = first_convolution(stem, in_channels, stem_channels, frozen_norm)
         self.bn1 = batch_norm(stem_channels, frozen_norm)
@@ -169,7 +171,10 @@ class ResNet(ResidualEncoder):
         self.freeze_first(freeze_at, self.conv1, self.bn1)
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        return F.relu(self.bn1(self.conv1(x)))
+
+    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.maxpool(x)
 
 
 def first_convolution(stem: str, in_channels: int, channels: int, frozen_norm: bool) -> nn.Layer:

@@ -74,7 +74,7 @@ class SENet(ResidualEncoder):
         kind: of the blocks, see :class:`SEBottleneck`; ``senet`` also has three 3×3 convolutions to 128 channels as
             its stem, and 3×3 shortcuts.
         depths: blocks of the four stages.
-        in_channels, output_stride, freeze_at, batchnorm_trainable, with_cp, contract_dilation: as in
+        in_channels, output_stride, freeze_at, batchnorm_trainable, with_cp, contract_dilation, finest_stride: as in
             :class:`paddle_rsseg.models.backbones.resnet.ResNet`.
     """
 
@@ -88,8 +88,9 @@ class SENet(ResidualEncoder):
         batchnorm_trainable: bool = True,
         with_cp: bool | Sequence[bool] = False,
         contract_dilation: bool = True,
+        finest_stride: Literal[2, 4] = 4,
     ):
-        super().__init__(in_channels, with_cp)
+        super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
         width = 128 if kind == "senet" else 64
         # (channels in, out, kernel, stride) of the stem's convolutions
@@ -125,7 +126,9 @@ class SENet(ResidualEncoder):
         self.freeze_first(freeze_at, self.layer0)
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.layer0(x)
+        return self.layer0(x)
+
+    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
         # windows of 3 that begin at every second pixel; where the last one reaches over the border, zeros change
         # nothing, since nothing is below them after a ReLU
         pooled = F.max_pool2d(F.pad(x, [0, 2, 0, 2]), 3, stride=2)
