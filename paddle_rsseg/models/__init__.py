@@ -9,12 +9,28 @@ from typing import Any
 import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError, did_you_mean
-from paddle_rsseg.models import deeplabv3plus, farseg, farsegpp, hrnet, hrnet_ocr, hrnet_pam, hrnet_psp, upernet
+from paddle_rsseg.models import (
+    danet,
+    deeplabv3,
+    deeplabv3plus,
+    denseaspp,
+    farseg,
+    farsegpp,
+    hrnet,
+    hrnet_ocr,
+    hrnet_pam,
+    hrnet_psp,
+    pspnet,
+    upernet,
+)
 from paddle_rsseg.registry import BACKBONES, MODELS
 
 __all__ = [
     "create_model",
+    "danet",
+    "deeplabv3",
     "deeplabv3plus",
+    "denseaspp",
     "farseg",
     "farsegpp",
     "hrnet",
@@ -22,6 +38,7 @@ __all__ = [
     "hrnet_pam",
     "hrnet_psp",
     "model_spec",
+    "pspnet",
     "upernet",
 ]
 

@@ -98,3 +98,72 @@ class ASPP(nn.Layer):
         mean = self.pool(global_mean(x)).expand([-1, -1, size[0], size[1]])
         outputs = [mean, *outputs] if self.pool_first else [*outputs, mean]
         return self.dropout(self.fusion(paddle.concat(outputs, axis=1)))
+
+
+class JointASPP(nn.Layer):
+    """ASPP whose branches share one norm, the global mean being added behind it: N×C×h×w → N×C'×h×w.
+
+    The wiring of mapillary's in-place norms: a 1×1 convolution and a 3×3 for each rate are concatenated before one
+    BatchNorm and leaky ReLU, and reduced; the mean, through a 1×1 of its own with the same, is reduced likewise and
+    added; the sum gets the last norm and leaky ReLU. No convolution has a bias.
+
+    Args:
+        channels: of every branch and of the result.
+        rates: dilations of the 3×3 branches.
+    """
+
+    def __init__(self, in_channels: int, channels: int = 256, rates: Sequence[int] = (6, 12, 18)):
+        super().__init__()
+
+        def conv(a: int, b: int, kernel: int = 1, dilation: int = 1) -> nn.Layer:
+            return conv2d(a, b, kernel, "relu", dilation=dilation, bias_attr=False)
+
+        def norm(width: int) -> nn.Layer:
+            return nn.Sequential(batch_norm(width), nn.LeakyReLU(0.01))
+
+        branches = [conv(in_channels, channels)] + [conv(in_channels, channels, 3, rate) for rate in rates]
+        self.branches = nn.LayerList(branches)
+        width = channels * len(branches)
+        self.reduction = nn.Sequential(norm(width), conv(width, channels))
+        self.pool = nn.Sequential(conv(in_channels, channels), norm(channels), conv(channels, channels))
+        self.norm = norm(channels)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        together = paddle.concat([branch(x) for branch in self.branches], axis=1)
+        return self.norm(self.reduction(together) + self.pool(global_mean(x)))
+
+
+class DenseASPP(nn.Layer):
+    """Dilated convolutions that each see the results of all before: N×C×h×w → N×(C + rates · growth)×h×w.
+
+    Yang et al., "DenseASPP for Semantic Segmentation in Street Scenes", CVPR 2018. A block is a 1×1 convolution to
+    ``hidden`` channels and a dilated 3×3 to ``growth``, each with bias, BatchNorm and ReLU, and dropout; what it gives
+    stands in front of what it was given.
+
+    Args:
+        rates: dilations of the blocks, in their order.
+        hidden, growth: channels inside a block, and of what it gives.
+        dropout: behind each block.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        rates: Sequence[int] = (3, 6, 12, 18, 24),
+        hidden: int = 256,
+        growth: int = 64,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.out_channels = in_channels
+        blocks = []
+        for rate in rates:
+            squeeze = conv_unit(self.out_channels, hidden, 1, bias=True)
+            blocks.append(nn.Sequential(squeeze, conv_unit(hidden, growth, 3, rate, bias=True), nn.Dropout(dropout)))
+            self.out_channels += growth
+        self.blocks = nn.LayerList(blocks)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        for block in self.blocks:
+            x = paddle.concat([block(x), x], axis=1)
+        return x
