@@ -99,7 +99,8 @@ def _check_dataset(settings: Settings, key: str) -> None:
     for name, value in data.args.items():
         if name.endswith(("_path", "_root", "_dir")) and name not in others and isinstance(value, str):
             path = Path(value)
-            if not path.exists():
+            beside = Path(str(data.args.get("dataset_root", ""))) / path  # where data sets with a root look
+            if not path.exists() and not beside.exists():
                 here = "" if path.is_absolute() else f" (seen from {Path.cwd()})"
                 raise RssegError(
                     settings.place(f"{key}.{name}"), f"{value} does not exist{here}", "the data",
@@ -134,7 +135,7 @@ def _check_pretrained(settings: Settings) -> None:
 
 def _geometry(settings: Settings) -> tuple[tuple[int, ...] | None, tuple[int, int] | None]:
     """Bands of the file and (height, width) of a resize, by val_dataset and its transforms; None: all, none."""
-    bands = settings.val_dataset.args.get("bands")
+    bands = fact(settings.val_dataset, "bands")
     size = None
     for i, transform in enumerate(settings.val_dataset.args.get("transforms") or ()):
         kind = transform["type"]

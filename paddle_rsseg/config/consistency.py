@@ -42,7 +42,7 @@ def number_of_bands(data: Component) -> int | None:
     for transform in reversed(data.args.get("transforms") or ()):
         if transform["type"] == "SelectBands":
             return len(transform["bands"])
-    return len(data.args.get("bands") or ()) or data.args.get("img_channels") or None
+    return len(fact(data, "bands") or ()) or data.args.get("img_channels") or None
 
 
 def normalization(data: Component) -> dict[str, Any] | None:
@@ -62,7 +62,8 @@ def fact(data: Component, name: str) -> Any:
     parameter = signature(DATASETS, data.type).get(name)
     if parameter is not None and parameter.default not in (parameter.empty, None):
         return parameter.default
-    return getattr(DATASETS.get(data.type), name.upper(), None)
+    known = getattr(DATASETS.get(data.type), "known", None)
+    return known(name, data.args) if known else None
 
 
 def _agreed(settings: Settings, name: str, fact: Callable[[Component], Any]) -> Any:

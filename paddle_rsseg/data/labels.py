@@ -57,7 +57,9 @@ class ValueDecoder:
 
     def __call__(self, raw: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         values = raw[..., 0]
-        if values.dtype in (np.uint8, np.uint16):
+        if values.dtype in (np.uint8, np.uint16) or (
+            values.dtype.kind in "iu" and values.min() >= 0 and values.max() < len(self._table)
+        ):
             labels = self._table[values]
         else:  # negative or large numbers, or floats that hold whole numbers
             labels = np.full(values.shape, -1, np.int16)

@@ -1,7 +1,8 @@
 """The one reader: PNG, JPEG, TIFF, GeoTIFF, COG, VRT, …, any bands and number type, whole or by window.
 
-GDAL (rasterio) does the decoding, but for plain JPEG pictures. What this adds: one array layout (H×W×C), one notion
-of a valid pixel, errors that name the file, and handles that survive pickling and ``fork``.
+GDAL (rasterio) does the decoding, but for plain JPEG pictures and NumPy files (:mod:`arrays`). What this adds: one
+array layout (H×W×C), one notion of a valid pixel, errors that name the file, and handles that survive pickling and
+``fork``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import rasterio
 import rasterio.errors
 from rasterio.enums import ColorInterp, MaskFlags
 
+from paddle_rsseg.data.arrays import ArrayRaster, NpyRaster, both, valid_pixels
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window
 
@@ -61,6 +63,7 @@ class Raster:
     Args:
         path: anything GDAL opens.
         expand_palette: a palette image is given as RGB (True, for images) or as its indices (False, for labels).
+        alpha: a band that the file calls alpha is a mask; False: it is image data, wrongly tagged.
 
     Attributes:
         height, width: pixels.
@@ -80,9 +83,9 @@ class Raster:
     Not to be shared by threads.
     """
 
-    def __init__(self, path: str | os.PathLike[str], expand_palette: bool = True):
+    def __init__(self, path: str | os.PathLike[str], expand_palette: bool = True, alpha: bool = True):
         self.path = os.fspath(path)
-        self.expand_palette = expand_palette
+        self.expand_palette, self.alpha = expand_palette, alpha
         self._known: Facts | None = None
         self._file: Any = None
         self._pid = 0
@@ -181,13 +184,13 @@ class Raster:
         if nodata is None:
             nodata = facts.nodata
         # a palette file's nodata is an index, so it is compared before the expansion
-        valid = _valid(raw if self._palette is not None else image, nodata)
+        valid = valid_pixels(raw if self._palette is not None else image, nodata)
         if self._palette is not None:
-            valid = _both(valid, self._palette[raw[..., 0], 3] > 0)  # a palette may have transparent entries
+            valid = both(valid, self._palette[raw[..., 0], 3] > 0)  # a palette may have transparent entries
         if facts.alpha is not None and facts.alpha not in (bands or ()):
-            valid = _both(valid, self._pixels(window, (facts.alpha,))[..., 0] > 0)
+            valid = both(valid, self._pixels(window, (facts.alpha,))[..., 0] > 0)
         if facts.mask:
-            valid = _both(valid, self._mask(window))
+            valid = both(valid, self._mask(window))
         return image, None if valid is None or valid.all() else valid
 
     def _read(self, window: Window | None, bands: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -316,7 +319,7 @@ class Raster:
         if file.driver == "PNG" and not self._remote:
             self._check_png()
         alphas = [i + 1 for i, colour in enumerate(file.colorinterp) if colour is ColorInterp.alpha]
-        alpha = alphas[0] if alphas and file.count > 1 else None
+        alpha = alphas[0] if self.alpha and alphas and file.count > 1 else None
         flags = file.mask_flag_enums[0]
         palette = file.count == 1 and file.colorinterp[0] is ColorInterp.palette
         return Facts(
@@ -376,87 +379,20 @@ class Raster:
         return f"Raster({self.path!r})"
 
 
-class ArrayRaster:
-    """The interface of :class:`Raster` over an array in memory.
+def open_raster(
+    source: str | os.PathLike[str] | np.ndarray | Raster | ArrayRaster, expand_palette: bool = True, alpha: bool = True
+) -> Raster | ArrayRaster:
+    """A raster from a path, ``.npy`` files included, or from an array; a raster is handed back as it is.
 
     Args:
-        array: H×W×C or H×W; never written to.
-        crs, transform, nodata: as a file would state them.
+        expand_palette, alpha: see :class:`Raster`.
     """
-
-    path = "<array>"
-    colormap = None
-
-    def __init__(self, array: np.ndarray, crs: Any = None, transform: Any = None, nodata: float | None = None):
-        if array.ndim not in (2, 3) or 0 in array.shape:
-            raise RssegError("image", f"an array of shape {array.shape}", "H×W×C or H×W, not empty")
-        self._array = array[..., None] if array.ndim == 2 else array
-        self.height, self.width, self.count = self._array.shape
-        self.readable = self.count
-        self.dtype = array.dtype
-        self.crs, self.nodata = crs, nodata
-        self.transform = rasterio.Affine.identity() if transform is None else transform
-        self.descriptions = (None,) * self.count
-
-    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """H×W×C; a view where that is possible, so do not write to it."""
-        image = self._array
-        if window is not None:
-            if not (0 <= window.y0 < window.y1 <= self.height and 0 <= window.x0 < window.x1 <= self.width):
-                raise ValueError(f"{window} does not lie inside {self.height} x {self.width} pixels")
-            image = image[window.slices]
-        if bands is None:
-            return image
-        if not all(1 <= b <= self.count for b in bands):
-            raise RssegError("image", f"bands {list(bands)} asked for", f"numbers from 1 to {self.count}")
-        return image[..., [b - 1 for b in bands]]
-
-    def valid(
-        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
-    ) -> np.ndarray | None:
-        """See :meth:`Raster.valid`."""
-        return self.read_valid(window, bands, nodata)[1]
-
-    def read_valid(
-        self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """See :meth:`Raster.read_valid`."""
-        image = self.read(window, bands)
-        valid = _valid(image, self.nodata if nodata is None else nodata)
-        return image, None if valid is None or valid.all() else valid
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-    def __enter__(self) -> ArrayRaster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def open_raster(source: str | os.PathLike[str] | np.ndarray | Raster | ArrayRaster) -> Raster | ArrayRaster:
-    """A raster from a path or an array; a raster is handed back as it is."""
-    if hasattr(source, "read_valid"):  # one of these two, or a view of one
+    if hasattr(source, "read_valid"):  # one of these, or a view of one
         return source  # type: ignore[return-value]
-    return ArrayRaster(source) if isinstance(source, np.ndarray) else Raster(source)
+    if isinstance(source, np.ndarray):
+        return ArrayRaster(source)
+    return NpyRaster(source) if Path(source).suffix.lower() == ".npy" else Raster(source, expand_palette, alpha)
 
 
 def _rasterio_window(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
     return (window.y0, window.y1), (window.x0, window.x1)
-
-
-def _valid(image: np.ndarray, nodata: float | None) -> np.ndarray | None:
-    """Valid pixels of an H×W×C image by its values alone, None: not a matter of values."""
-    valid = None
-    if nodata is not None and not np.isnan(nodata):
-        valid = (image != nodata).any(axis=2)
-    if image.dtype.kind == "f":
-        valid = _both(valid, np.isfinite(image).all(axis=2))
-    return valid
-
-
-def _both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a & b

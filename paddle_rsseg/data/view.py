@@ -65,6 +65,28 @@ class RasterView:
         pass
 
 
+class StretchedRaster:
+    """The interface of :class:`Raster` over a raster at another size, by nearest neighbour: a coarse label map."""
+
+    def __init__(self, raster: Raster | ArrayRaster, height: int, width: int):
+        self.raster, self.height, self.width = raster, height, width
+        self.path, self.count, self.dtype = raster.path, raster.count, raster.dtype
+        self.nodata, self.crs, self.transform = raster.nodata, None, None
+        # the source pixel under the centre of each of ours
+        self._rows = (2 * np.arange(height) + 1) * raster.height // (2 * height)
+        self._columns = (2 * np.arange(width) + 1) * raster.width // (2 * width)
+
+    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
+        """See :meth:`Raster.read`."""
+        window = window or Window(0, self.height, 0, self.width)
+        rows, columns = self._rows[window.y0 : window.y1], self._columns[window.x0 : window.x1]
+        part = Window(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+        return self.raster.read(part, bands)[np.ix_(rows - rows[0], columns - columns[0])]
+
+    def close(self) -> None:
+        self.raster.close()
+
+
 class LabelView:
     """The interface of :class:`Label` over a window; pixels outside are ``ignore_index``."""
 

@@ -4,7 +4,7 @@
 # settings are checked against them, so they must be types and not names.
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from paddle_rsseg.data.labels import ColourDecoder, Label, ValueDecoder
-from paddle_rsseg.data.raster import Raster
+from paddle_rsseg.data.raster import ArrayRaster, Raster, open_raster
 from paddle_rsseg.data.transforms import Compose
-from paddle_rsseg.data.view import LabelView, RasterView
+from paddle_rsseg.data.view import LabelView, RasterView, StretchedRaster
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window, grid
 
@@ -50,6 +50,8 @@ class SegmentationDataset:
         label_nodata: value of the label file that means unlabelled, besides ``ignore_index``.
         label_colors: one [R, G, B] a class: the masks are colour-coded, palette files included.
         ignore_colors: colours of the masks that mean unlabelled.
+        stretch_labels: a label of another size than its image is stretched to it by nearest neighbour: for labels
+            of a coarser map. Otherwise it is an error.
         tile: [height, width]: a sample is a window of this size; images are covered by windows in steps of
             ``tile_stride``, smaller ones filled up at the right and bottom (image 0, label ``ignore_index``).
         tile_stride: [vertical, horizontal]; None: no overlap.
@@ -74,6 +76,7 @@ class SegmentationDataset:
     label_nodata: int | None = None
     label_colors: Sequence[Sequence[int]] | None = None
     ignore_colors: Sequence[Sequence[int]] = ()
+    stretch_labels: bool = False
     tile: Sequence[int] | None = None
     tile_stride: Sequence[int] | None = None
     train_crop: Sequence[int] | None = None
@@ -86,12 +89,14 @@ class SegmentationDataset:
     LICENCE: ClassVar[str] = ""
     CITATION: ClassVar[str] = ""
     URL: ClassVar[str] = ""
+    #: a band that the image files call alpha is image data
+    ALPHA_IS_DATA: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         where = type(self).__name__
         if self.mode not in ("train", "val", "test"):
             raise RssegError(f"{where}.mode", repr(self.mode), "train, val or test")
-        self.classes = tuple(self.classes or self.CLASSES)
+        self.classes = tuple(self.classes or self.known("classes", vars(self)) or ())
         self.num_classes = len(self.classes) if self.num_classes is None else self.num_classes
         if not 1 <= self.num_classes <= 255:
             raise RssegError(
@@ -112,7 +117,7 @@ class SegmentationDataset:
             raise RssegError(
                 f"{where}.img_channels", f"{self.img_channels} beside {len(self.bands)} bands", "the same number"
             )
-        palette = self._colours("palette", self.palette or self.label_colors or self.PALETTE)
+        palette = self._colours("palette", self.palette or self.label_colors or self.known("palette", vars(self)) or ())
         coded = self._colours("label_colors", self.label_colors or ())
         self.palette, self.label_colors = palette, coded
         ignored = tuple(_colour(c, f"{where}.ignore_colors") for c in self.ignore_colors)
@@ -126,7 +131,7 @@ class SegmentationDataset:
         self._values = ValueDecoder(self.num_classes, self.ignore_index, self.label_map, self.label_nodata)
         colours = coded or palette
         self._coloured = ColourDecoder(colours, ignored, self.ignore_index) if colours else None
-        self._open: OrderedDict[str, Raster] = OrderedDict()
+        self._open: OrderedDict[str, Raster | ArrayRaster] = OrderedDict()
         self.transform = Compose(self.transforms)
         self._pairs = self.pairs()
         if not self._pairs:
@@ -139,6 +144,11 @@ class SegmentationDataset:
         return tuple(_colour(c, where) for c in colours)
 
     # -- for subclasses ------------------------------------------------------------------------------------------
+    @classmethod
+    def known(cls, name: str, arguments: Mapping[str, Any]) -> Any:
+        """What a data set of this class and these arguments knows of ``classes``, ``palette``, …; else None."""
+        return getattr(cls, name.upper(), None)
+
     def pairs(self) -> list[tuple[str, str | None]]:
         """(image path, label path) of every file pair, in a fixed order."""
         raise NotImplementedError
@@ -158,7 +168,7 @@ class SegmentationDataset:
         stride = size if self.tile_stride is None else (self.tile_stride[0], self.tile_stride[1])
         items = []
         for image, label in self._pairs:
-            with Raster(image) as raster:
+            with open_raster(image) as raster:
                 height, width = max(raster.height, size[0]), max(raster.width, size[1])
             for w in grid(height, width, size, stride):
                 items.append(Item(image, label, w, f"{image}[{w.y0}:{w.y1},{w.x0}:{w.x1}]"))
@@ -188,7 +198,7 @@ class SegmentationDataset:
             return len(self.bands)
         if self.img_channels is not None:
             return self.img_channels
-        with Raster(self._pairs[0][0]) as raster:
+        with open_raster(self._pairs[0][0], alpha=not self.ALPHA_IS_DATA) as raster:
             return raster.count
 
     # -- pixels --------------------------------------------------------------------------------------------------
@@ -210,14 +220,18 @@ class SegmentationDataset:
         if item.label is None:
             return None
         raster = self._raster(item.label, item.window is not None, expand_palette=bool(self.label_colors))
+        if self.stretch_labels:
+            with open_raster(item.image) as image:
+                height, width = image.height, image.width
+            raster = StretchedRaster(raster, height, width)
         label = Label(raster, self._values, self._coloured, colours_only=bool(self.label_colors))
         return label if item.window is None else LabelView(label, item.window, self.ignore_index)
 
-    def _raster(self, path: str, keep: bool, expand_palette: bool = True) -> Raster:
+    def _raster(self, path: str, keep: bool, expand_palette: bool = True) -> Any:
         """A raster; the last few that tiles are read from stay open, for neighbours come next in evaluation."""
         if not keep:
-            return Raster(path, expand_palette)
-        raster = self._open.pop(path, None) or Raster(path, expand_palette)
+            return open_raster(path, expand_palette, not self.ALPHA_IS_DATA)
+        raster = self._open.pop(path, None) or open_raster(path, expand_palette, not self.ALPHA_IS_DATA)
         self._open[path] = raster
         while len(self._open) > 4:
             self._open.popitem(last=False)[1].close()

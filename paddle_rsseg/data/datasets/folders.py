@@ -9,7 +9,7 @@ from paddle_rsseg.data.datasets.base import SegmentationDataset
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.registry import DATASETS
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt", ".bmp", ".webp", ".jp2", ".img"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt", ".bmp", ".webp", ".jp2", ".img", ".npy"}
 
 
 @DATASETS.register()
