@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import paddle
 
-from paddle_rsseg.alignment.originals import Meta, Original, Outputs, deeplab, original, output, shapes_of
+from paddle_rsseg.alignment.originals import Meta, Original, Outputs, context, deeplab, original, output, shapes_of
 from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
 
 
@@ -20,6 +20,21 @@ def hrnet_ocr(meta: Meta) -> Original:
     model = {"type": "HRNetOCR", "wiring": "official", **widths, **encoder(shapes)}
     # the original gives the auxiliary output first, in evaluation too
     return Original(model, cross_entropy(2), {"0": output(1), "1": output(0)})
+
+
+@original("naic/danet_*")
+def danet(meta: Meta) -> Original:
+    return Original(context.naic_danet(meta), cross_entropy())
+
+
+@original("naic/pspnet_*")
+def pspnet(meta: Meta) -> Original:
+    return Original(context.naic_pspnet(meta), cross_entropy(2))
+
+
+@original("naic/denseaspp*")
+def denseaspp(meta: Meta) -> Original:
+    return Original(context.naic_denseaspp(meta), cross_entropy())
 
 
 def cross_entropy(outputs: int = 1) -> dict:

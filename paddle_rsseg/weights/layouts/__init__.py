@@ -5,7 +5,17 @@ The first that recognises a file wins, so whole models come before the encoders 
 
 from __future__ import annotations
 
-from paddle_rsseg.weights.layouts import deeplab, farseg, farsegpp, hrnet, mobile, resnet, transformers, upernet
+from paddle_rsseg.weights.layouts import (
+    context,
+    deeplab,
+    farseg,
+    farsegpp,
+    hrnet,
+    mobile,
+    resnet,
+    transformers,
+    upernet,
+)
 
 __all__ = ["LAYOUTS"]
 
@@ -15,6 +25,7 @@ LAYOUTS = [
     *deeplab.LAYOUTS,
     *hrnet.MODELS,
     *upernet.LAYOUTS,
+    *context.LAYOUTS,
     # encoders alone
     *transformers.ENCODERS,
     *hrnet.ENCODERS,
