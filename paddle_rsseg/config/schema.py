@@ -237,10 +237,15 @@ LrScheduler = Annotated[
 
 
 class GradClip(Strict):
-    """FarSeg clips the norm of all gradients together; ``per_tensor`` clips each by itself; ``none`` not at all."""
+    """FarSeg clips the norm of all gradients together; ``per_tensor`` clips each by itself; ``none`` not at all.
+
+    ``limits``: part of a parameter's name → what no element of its gradient goes beyond, before any of these; SegHZ has
+    ``{gamma: 1}`` for the γ of its attention.
+    """
 
     type: Literal["global_norm", "per_tensor", "none"] = "global_norm"
     value: float = Field(default=35.0, gt=0)
+    limits: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class Loss(Strict):

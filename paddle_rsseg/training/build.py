@@ -11,8 +11,8 @@ from paddle import nn
 
 from paddle_rsseg.config import pretrained_weights, schema
 from paddle_rsseg.config.schema import Settings
-from paddle_rsseg.errors import RssegError
 from paddle_rsseg.training import distributed
+from paddle_rsseg.training.clip import limited, parameters_named
 
 
 def seed_all(*numbers: int) -> None:
@@ -81,7 +81,7 @@ def build_optimizer(settings: Settings, model: nn.Layer) -> paddle.optimizer.Opt
     return getattr(paddle.optimizer, chosen.type)(
         learning_rate=settings.lr_scheduler.learning_rate,
         parameters=[p for p in model.parameters() if not p.stop_gradient],
-        grad_clip=build_clip(settings.grad_clip),
+        grad_clip=limited(build_clip(settings.grad_clip), settings.grad_clip.limits, model),
         **arguments,
     )
 
@@ -92,11 +92,7 @@ def _decaying(model: nn.Layer, spared: list[str]) -> set[str]:
     Raises:
         RssegError: a part that no parameter has.
     """
-    names = {name: parameter.name for name, parameter in model.named_parameters()}
+    names = {parameter.name for parameter in model.parameters()}
     for part in spared:
-        if not any(part in name for name in names):
-            raise RssegError(
-                "optimizer.no_weight_decay", f"no parameter of the model has {part!r} in its name", "parts of names",
-                "such as norm or bias, or leave it out",
-            )  # fmt: skip
-    return {own for name, own in names.items() if not any(part in name for part in spared)}
+        names.difference_update(parameters_named(model, part, "optimizer.no_weight_decay"))
+    return names
