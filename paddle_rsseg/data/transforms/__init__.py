@@ -7,10 +7,13 @@ PaddleSeg. The image keeps its number type until ``Normalize``; values are in th
 
 from paddle_rsseg.data.transforms.base import Compose
 from paddle_rsseg.data.transforms.choice import OneOf
+from paddle_rsseg.data.transforms.distortion import PhotoMetricDistortion
+from paddle_rsseg.data.transforms.fewshot import FewShotCrop
 from paddle_rsseg.data.transforms.geometric import (
     RandomHorizontalFlip,
     RandomRotate90K,
     RandomRotation,
+    RandomTranspose,
     RandomVerticalFlip,
 )
 from paddle_rsseg.data.transforms.photometric import Normalize, RandomBlur, RandomDistort, RandomNoise, SelectBands
@@ -28,10 +31,12 @@ from paddle_rsseg.data.transforms.size import (
 
 __all__ = [
     "Compose",
+    "FewShotCrop",
     "Normalize",
     "OneOf",
     "Padding",
     "PaddingByAspectRatio",
+    "PhotoMetricDistortion",
     "RandomBlur",
     "RandomDistort",
     "RandomHorizontalFlip",
@@ -40,6 +45,7 @@ __all__ = [
     "RandomRotate90K",
     "RandomRotation",
     "RandomScaleAspect",
+    "RandomTranspose",
     "RandomVerticalFlip",
     "Resize",
     "ResizeByLong",

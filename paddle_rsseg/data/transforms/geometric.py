@@ -39,6 +39,19 @@ class RandomVerticalFlip:
 
 
 @TRANSFORMS.register()
+class RandomTranspose:
+    """Rows and columns exchanged with probability ``prob``: a mirror image about the main diagonal."""
+
+    def __init__(self, prob: float = 0.5):
+        self.prob = within(prob, "RandomTranspose.prob")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.prob:
+            return sample
+        return mapped(sample, lambda image: image.swapaxes(0, 1), lambda mask: mask.T)
+
+
+@TRANSFORMS.register()
 class RandomRotate90K:
     """Rotation by k·90° counter-clockwise, k uniform among ``K``; odd k exchange height and width."""
 

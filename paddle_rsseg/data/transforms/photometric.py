@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 from typing import Literal
 
 import cv2
@@ -94,19 +94,32 @@ class RandomNoise:
 
 @TRANSFORMS.register()
 class RandomBlur:
-    """Blurring, with probability ``prob``, by a kernel 3 to 9 pixels wide.
+    """Blurring, with probability ``prob``, by a kernel 3 to 9 pixels wide, or by a Gaussian of a given deviation.
 
     Args:
         blur_type: a Gaussian, the median, the mean (``blur``), or one of them at random. OpenCV's median of more
             than 5×5 pixels exists for 8 bits only, so other types stay at 3 or 5.
+        sigma: [smallest, largest] deviation of the Gaussian in pixels, Pillow's radius; its kernel is as wide as
+            that needs.
     """
 
-    def __init__(self, prob: float = 0.1, blur_type: Literal["gaussian", "median", "blur", "random"] = "gaussian"):
-        self.prob, self.blur_type = within(prob, "RandomBlur.prob"), blur_type
+    def __init__(
+        self,
+        prob: float = 0.1,
+        blur_type: Literal["gaussian", "median", "blur", "random"] = "gaussian",
+        sigma: Sequence[float] | None = None,
+    ):
+        self.prob, self.blur_type, self.sigma = within(prob, "RandomBlur.prob"), blur_type, sigma
+        if sigma is not None and (len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1] < inf):
+            raise RssegError("RandomBlur.sigma", f"{list(sigma)}", "[smallest, largest], from 0")
+        if sigma is not None and blur_type != "gaussian":
+            raise RssegError("RandomBlur.sigma", f"given for blur_type: {blur_type}", "blur_type: gaussian")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.prob:
             return sample
+        if self.sigma is not None:
+            return self._gaussian(sample, rng.uniform(*self.sigma))
         size = int(rng.choice((3, 5, 7, 9)))
         kind = self.blur_type
         if kind == "random":
@@ -121,6 +134,14 @@ class RandomBlur:
         )
         return {**sample, "image": by_channels(image, blur)}
 
+    @staticmethod
+    def _gaussian(sample: Sample, sigma: float) -> Sample:
+        if sigma == 0:
+            return sample
+        size = 2 * ceil(4 * sigma) + 1
+        image = without_holes(sample)["image"]
+        return {**sample, "image": by_channels(image, lambda part: cv2.GaussianBlur(part, (size, size), sigma))}
+
 
 def _median(image: np.ndarray, size: int) -> np.ndarray:
     if image.dtype == np.uint8:
@@ -134,13 +155,14 @@ def _median(image: np.ndarray, size: int) -> np.ndarray:
 
 @TRANSFORMS.register()
 class RandomDistort:
-    """Brightness, contrast, saturation, hue and sharpness, in random order, each with its own probability.
+    """Brightness, contrast, saturation, hue and sharpness, each with its own probability.
 
     A factor is uniform in 1 ± range. Brightness and contrast (about each band's mean; about the mean grey of three
     bands) and sharpness work for any bands and type; saturation needs three bands, hue three of 8 bits.
 
     Args:
         hue_range: in 256ths of the full circle.
+        shuffle: in random order; False: in the order above.
     """
 
     def __init__(
@@ -155,7 +177,9 @@ class RandomDistort:
         hue_prob: float = 0.5,
         sharpness_range: float = 0.5,
         sharpness_prob: float = 0,
+        shuffle: bool = True,
     ):
+        self.shuffle = shuffle
         self.ranges = {
             "brightness": brightness_range, "contrast": contrast_range, "saturation": saturation_range,
             "hue": hue_range, "sharpness": sharpness_range,
@@ -173,7 +197,8 @@ class RandomDistort:
         image = sample["image"]
         self._check(sample)
         names = list(self.ranges)
-        rng.shuffle(names)
+        if self.shuffle:
+            rng.shuffle(names)
         valid = sample.get("valid")
         pixels = image.astype(np.float32)
         for name in names:

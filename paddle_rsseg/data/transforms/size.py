@@ -94,15 +94,18 @@ class ResizeByShort:
 
 @TRANSFORMS.register()
 class ResizeRangeScaling:
-    """The longer side becomes a number of pixels uniform between ``min_value`` and ``max_value``."""
+    """The longer (or shorter) side becomes a number of pixels uniform between ``min_value`` and ``max_value``."""
 
-    def __init__(self, min_value: int = 400, max_value: int = 600):
+    def __init__(self, min_value: int = 400, max_value: int = 600, side: Literal["long", "short"] = "long"):
         _check_range("ResizeRangeScaling", min_value, max_value)
-        self.min_value, self.max_value = min_value, max_value
+        if side not in ("long", "short"):
+            raise RssegError("ResizeRangeScaling.side", repr(side), "long or short")
+        self.min_value, self.max_value, self.side = min_value, max_value, side
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = sample["image"].shape[:2]
-        return _scaled(sample, int(rng.uniform(self.min_value, self.max_value) + 0.5) / max(height, width))
+        sides = sample["image"].shape[:2]
+        side = max(sides) if self.side == "long" else min(sides)
+        return _scaled(sample, int(rng.uniform(self.min_value, self.max_value) + 0.5) / side)
 
 
 @TRANSFORMS.register()
