@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import paddle
+import paddle.nn as nn
+
 from paddle_rsseg.alignment.originals import Meta, shapes_of
 from paddle_rsseg.alignment.originals.deeplab import NAMES, bands_and_classes, words
 
@@ -47,3 +51,36 @@ def naic_denseaspp(meta: Meta) -> dict[str, Any]:
         "growth": shapes["head.dense_aspp_block.aspp_3.conv2.weight"][0],
         **bands_and_classes(shapes, "head.block.1"),
     }
+
+
+class TorchDropout(nn.Layer):
+    """Dropout that drops what PyTorch's would on CPU.
+
+    Args:
+        rate: of what is dropped.
+        stream: PyTorch's generator, which draws 32 bits a call from the same twister; a dropout takes 64 bits a number,
+            of which it looks at the low 53.
+    """
+
+    def __init__(self, rate: float, stream: np.random.RandomState):
+        super().__init__()
+        self.rate, self.stream = rate, stream
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if not self.training:
+            return x
+        high, low = self.stream.randint(0, 2**32, [*x.shape, 2], np.uint32).astype(np.uint64).transpose([4, 0, 1, 2, 3])
+        number = ((high << np.uint64(32) | low) % np.uint64(2**53)) * 2.0**-53
+        kept = (number < 1 - self.rate) / (1 - self.rate)
+        return x * paddle.to_tensor(kept.astype(x.numpy().dtype))
+
+
+def functional_dropout(model: nn.Layer) -> None:
+    """Leave DenseASPP's blocks the dropout that they had when the numbers were made.
+
+    The files say that every dropout was off. That of the blocks is a function, which the switch for modules does not
+    reach; it was on, and PyTorch's generator began at 0.
+    """
+    stream = np.random.RandomState(0)
+    for block in model.head.aspp.blocks:
+        block[2] = TorchDropout(0.1, stream)

@@ -34,7 +34,7 @@ def pspnet(meta: Meta) -> Original:
 
 @original("naic/denseaspp*")
 def denseaspp(meta: Meta) -> Original:
-    return Original(context.naic_denseaspp(meta), cross_entropy())
+    return Original(context.naic_denseaspp(meta), cross_entropy(), prepare=context.functional_dropout)
 
 
 def cross_entropy(outputs: int = 1) -> dict:
