@@ -136,6 +136,8 @@ def _with_ignore_index(spec: dict[str, Any], ignore_index: int, path: str, setti
                 if isinstance(item, dict) and "type" in item else item
                 for i, item in enumerate(value)
             ]  # fmt: skip
+        elif isinstance(value, dict) and "type" in value:
+            spec[key] = _with_ignore_index(value, ignore_index, f"{path}.{key}", settings)
     return spec
 
 

@@ -82,7 +82,8 @@ class TrainSampler:
 def make_train_loader(dataset: Any, sampler: TrainSampler, num_workers: int = 0) -> TrainLoader:
     """The batches of ``sampler``, read from ``dataset`` by ``num_workers`` processes, or here if 0.
 
-    Each is ``{"image": N×C×H×W float32 Tensor, "label": N×H×W int64 Tensor, "names": list[str]}``.
+    Each is ``{"image": N×C×H×W float32 Tensor, "label": N×H×W int64 Tensor, "names": list[str]}``, and ``"fields"``:
+    {name: N×K×H×W float32 Tensor} if the samples have any.
     """
     return TrainLoader(dataset, sampler, num_workers)
 
@@ -184,7 +185,7 @@ def _read(dataset: Any, key: Key) -> Any:
 
 
 def _collate(samples: Sequence[Any]) -> Batch:
-    """Samples → {"image": N×C×H×W float32, "label": N×H×W in the samples' type, "names"}."""
+    """Samples → {"image": N×C×H×W float32, "label" and "fields" in the samples' types, "names"}."""
     first = samples[0]
     if "label" not in first:
         raise RssegError(first["name"], "no label", "a label for every training image", "mode: train needs labels")
@@ -202,7 +203,11 @@ def _collate(samples: Sequence[Any]) -> Batch:
     for i, sample in enumerate(samples):
         image[i] = sample["image"].transpose(2, 0, 1)
         label[i] = sample["label"]
-    return {"image": image, "label": label, "names": [sample["name"] for sample in samples]}
+    batch: Batch = {"image": image, "label": label, "names": [sample["name"] for sample in samples]}
+    if "fields" in first:
+        stacks = {name: np.stack([sample["fields"][name] for sample in samples]) for name in first["fields"]}
+        batch["fields"] = {name: stack.transpose(0, 3, 1, 2).copy() for name, stack in stacks.items()}
+    return batch
 
 
 def _collate_or_error(samples: Sequence[Any]) -> Batch:
@@ -219,10 +224,13 @@ def _collate_or_error(samples: Sequence[Any]) -> Batch:
 
 
 def _to_tensors(batch: Batch) -> Batch:
-    image, label = (
-        paddle.to_tensor(batch[k]) if isinstance(batch[k], np.ndarray) else batch[k] for k in ("image", "label")
-    )
-    return {"image": image, "label": label.astype("int64"), "names": list(batch["names"])}
+    def tensor(array: Any, dtype: str) -> paddle.Tensor:
+        return (paddle.to_tensor(array) if isinstance(array, np.ndarray) else array).astype(dtype)
+
+    tensors = {"image": tensor(batch["image"], "float32"), "label": tensor(batch["label"], "int64")}
+    if "fields" in batch:
+        tensors["fields"] = {name: tensor(field, "float32") for name, field in batch["fields"].items()}
+    return {**tensors, "names": list(batch["names"])}
 
 
 def _fits_shared_memory(dataset: Any, sampler: TrainSampler, num_workers: int) -> bool:
@@ -232,7 +240,8 @@ def _fits_shared_memory(dataset: Any, sampler: TrainSampler, num_workers: int) -
     except OSError:
         return False
     sample = _read(dataset, next(iter(sampler))[0])
-    batch = sampler.batch_size * (sample["image"].size * 4 + sample["label"].nbytes)
+    fields = sum(field.nbytes for field in sample.get("fields", {}).values())
+    batch = sampler.batch_size * (sample["image"].size * 4 + sample["label"].nbytes + fields)
     needed, free = (2 * num_workers + 2) * batch, stat.f_bavail * stat.f_frsize
     if needed <= free:
         return True

@@ -79,15 +79,6 @@ class Statistics:
     class_pixels: np.ndarray
     ignored: int
 
-    @property
-    def class_weights(self) -> np.ndarray:
-        """Median frequency balancing: the median class weighs 1, absent ones 0."""
-        share = self.class_pixels / max(self.class_pixels.sum(), 1)
-        present = share > 0
-        weights = np.zeros(len(share))
-        weights[present] = np.median(share[present]) / share[present] if present.any() else 0
-        return weights
-
     def normalize_spec(self) -> dict[str, Any]:
         """The arguments of Normalize, in the units of the files, six digits."""
         std = np.where(self.bands.std > 0, self.bands.std, 1.0)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.losses.asking import Answers, Asks, ExtrasOf, Request, TermsLoss, named_terms, no_extras
 from paddle_rsseg.registry import LOSSES
 
 
 @LOSSES.register()
-class MixedLoss(nn.Layer):
+class MixedLoss(TermsLoss):
     """A weighted sum of losses of one output, as in PaddleSeg.
 
     Args:
@@ -26,23 +28,23 @@ class MixedLoss(nn.Layer):
         super().__init__()
         if len(losses) != len(coef):
             raise RssegError("MixedLoss.coef", f"{len(coef)} weights for {len(losses)} losses", "one a loss")
-        self.losses = nn.LayerList([_build_term(loss, ignore_index) for loss in losses])
+        self.losses = nn.LayerList([build_term(loss, ignore_index) for loss in losses])
         self.coef = [float(c) for c in coef]
 
-    def terms(self, logits: paddle.Tensor, label: paddle.Tensor) -> list[tuple[str, paddle.Tensor]]:
-        """(name, weighted value) of every term."""
+    def terms(
+        self, logits: paddle.Tensor, label: paddle.Tensor, extras: ExtrasOf = no_extras
+    ) -> list[tuple[str, paddle.Tensor]]:
         return [
             (name, coef * value)
             for loss, coef in zip(self.losses, self.coef, strict=True)
-            for name, value in _terms(loss, logits, label)
+            for name, value in named_terms(loss, logits, label, extras)
         ]
-
-    def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
-        return paddle.add_n([value for _, value in self.terms(logits, label)])
 
 
 class OutputLosses(nn.Layer):
     """One loss for each output of the network: ``(outputs, label) -> {name: weighted scalar}``, to be summed.
+
+    Losses that ask for more than labels are asked by :meth:`ask`, and answered by the third argument.
 
     The names are the losses' types, for the main output as they are (``CrossEntropyLoss``), for the auxiliary ones
     with their number (``aux1.CrossEntropyLoss``). In train mode every loss must meet an output; in eval mode, where
@@ -54,7 +56,21 @@ class OutputLosses(nn.Layer):
         self.losses = nn.LayerList(losses)
         self.coef = [float(c) for c in coef]
 
-    def forward(self, outputs: Sequence[paddle.Tensor], label: paddle.Tensor) -> dict[str, paddle.Tensor]:
+    @property
+    def fields(self) -> dict[str, str]:
+        """{what every sample must hold beside image and label: the type of a loss that asks for it}"""
+        return {name: type(loss).__name__ for loss in self._asking() for name in loss.fields}
+
+    def ask(self, seed: Sequence[int]) -> Request:
+        """What the losses want in the iteration that begins; ``seed``: of whatever they draw."""
+        return Request(self._asking(), seed)
+
+    def _asking(self) -> list[Asks]:
+        return [layer for layer in self.sublayers() if isinstance(layer, Asks)]
+
+    def forward(
+        self, outputs: Sequence[paddle.Tensor], label: paddle.Tensor, answers: Answers | None = None
+    ) -> dict[str, paddle.Tensor]:
         if len(outputs) > len(self.losses) or (self.training and len(outputs) != len(self.losses)):
             raise RssegError(
                 "loss.types",
@@ -64,7 +80,8 @@ class OutputLosses(nn.Layer):
             )
         values: dict[str, paddle.Tensor] = {}
         for i, (logits, loss, coef) in enumerate(zip(outputs, self.losses, self.coef, strict=False)):
-            for name, value in _terms(loss, logits, label):
+            extras = no_extras if answers is None else partial(answers.extras, output=i)
+            for name, value in named_terms(loss, logits, label, extras):
                 name = f"aux{i}.{name}" if i else name
                 same = sum(key.partition("#")[0] == name for key in values)
                 values[f"{name}#{same + 1}" if same else name] = coef * value
@@ -89,17 +106,12 @@ def build_loss(loss: Any, ignore_index: int = 255) -> OutputLosses:
         types = types * len(coef)
     if len(types) != len(coef) or not types:
         raise RssegError("loss.coef", f"{len(coef)} weights for {len(types)} types", "one weight a type")
-    return OutputLosses([_build_term(term, ignore_index, f"loss.types[{i}]") for i, term in enumerate(types)], coef)
+    return OutputLosses([build_term(term, ignore_index, f"loss.types[{i}]") for i, term in enumerate(types)], coef)
 
 
-def _build_term(term: Any, ignore_index: int, where: str = "loss") -> nn.Layer:
+def build_term(term: Any, ignore_index: int, where: str = "loss") -> nn.Layer:
+    """One loss from ``{"type": …}``, an object with ``spec()``, or the loss itself."""
     if isinstance(term, nn.Layer):
         return term
     spec = term.spec() if hasattr(term, "spec") else dict(term)
     return LOSSES.build({"ignore_index": ignore_index, **spec}, where=where)
-
-
-def _terms(loss: nn.Layer, logits: paddle.Tensor, label: paddle.Tensor) -> list[tuple[str, paddle.Tensor]]:
-    if isinstance(loss, MixedLoss):
-        return loss.terms(logits, label)
-    return [(type(loss).__name__, loss(logits, label))]

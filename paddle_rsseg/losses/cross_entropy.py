@@ -13,6 +13,19 @@ from paddle_rsseg.registry import LOSSES
 MEANS = ("weighted", "valid", "all")
 
 
+def weighted_mean(loss: paddle.Tensor, weight: paddle.Tensor, count: paddle.Tensor, mean: str) -> paddle.Tensor:
+    """The mean of N×H×W losses by the convention ``mean``, below; 0 if no pixel counts.
+
+    Args:
+        weight: N×H×W, 0 at ignored pixels.
+        count: the pixels that count.
+    """
+    loss = loss * weight
+    if mean == "all":
+        return loss.mean()
+    return ratio(loss.sum(), weight.sum() if mean == "weighted" else count, empty=0.0)
+
+
 @LOSSES.register()
 class CrossEntropyLoss(PixelLoss):
     """Mean cross entropy ℓ; w is the weight of a pixel's class, n the number of pixels that count.
@@ -46,11 +59,7 @@ class CrossEntropyLoss(PixelLoss):
         self.mean = choice(mean, MEANS, "CrossEntropyLoss.mean") if avg_non_ignore else "all"
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
-        loss = self.cross_entropy(logits, label)
-        count = self.valid_pixels(logits, label)
-        if self.weight is not None:
-            weight = self.pixel_weights(self.weight, logits, label)
-            loss = loss * weight
-            if self.mean == "weighted":
-                count = weight.sum()
-        return loss.mean() if self.mean == "all" else ratio(loss.sum(), count, empty=0.0)
+        loss, count = self.cross_entropy(logits, label), self.valid_pixels(logits, label)
+        if self.weight is None:
+            return loss.mean() if self.mean == "all" else ratio(loss.sum(), count, empty=0.0)
+        return weighted_mean(loss, self.pixel_weights(self.weight, logits, label), count, self.mean)

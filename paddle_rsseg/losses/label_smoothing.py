@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.losses.asking import AskingLoss, Extras
 from paddle_rsseg.losses.pixel import PixelLoss, choice, ratio, surprise
 from paddle_rsseg.registry import LOSSES
 
@@ -118,35 +118,29 @@ def _largest_around(x: paddle.Tensor, radius: int) -> paddle.Tensor:
     return F.max_pool2d(x, (2 * radius + 1, 1), stride=1, padding=(radius, 0)).squeeze(1)
 
 
-def edge_smooth_targets(
-    mask: np.ndarray, classes: Sequence[int] | int, radius: int = 5, alpha: float = 0.2
-) -> np.ndarray:
-    """The targets of :class:`EdgeLabelSmoothingLoss` as an array, to be stored with ``np.save`` (NAIC_AI-RS).
+@LOSSES.register()
+class SoftTargetLoss(AskingLoss):
+    """-Σ_c t_c log p_c, mean over the pixels that count; t is the samples' ``soft_label``.
+
+    A pixel counts if its label does and its target is not zero in every class (padding is). The data set reads the
+    targets from ``soft_dir``; ``rsseg soften`` writes those of NAIC_AI-RS.
 
     Args:
-        mask: H×W labels.
-        classes: the label of each channel, or their number if they are 0, 1, …
-        radius, alpha: of the edges and of their softness.
-
-    Returns:
-        C×H×W float16. Pixels of another label are 0 in every channel, and make no edges.
+        ignore_index: label of the pixels that do not count.
     """
-    labels = list(range(classes)) if isinstance(classes, int) else list(classes)
-    check_share("alpha", alpha)
-    one_hot = mask == np.asarray(labels).reshape(-1, 1, 1)
-    valid = one_hot.any(0)
-    number = one_hot.argmax(0)
-    window = 2 * check_radius("radius", radius) + 1
-    largest, smallest = np.where(valid, number, -1), np.where(valid, number, len(labels))
-    for axis in (0, 1):
-        around = [(radius, radius) if axis == other else (0, 0) for other in (0, 1)]
-        views = (
-            np.lib.stride_tricks.sliding_window_view(np.pad(x, around, "edge"), window, axis)
-            for x in (largest, smallest)
-        )
-        largest, smallest = (reduce(view, -1) for reduce, view in zip((np.max, np.min), views, strict=True))
-    softness = np.where(valid & (largest > smallest), alpha, 0.0)
-    return ((1 - softness) * one_hot + valid * softness / len(labels)).astype(np.float16)
+
+    fields = ("soft_label",)
+
+    def value(self, logits: paddle.Tensor, label: paddle.Tensor, extras: Extras) -> paddle.Tensor:  # type: ignore[override]
+        target = extras.fields["soft_label"].astype(logits.dtype)
+        if target.shape != logits.shape:
+            raise RssegError(
+                "SoftTargetLoss",
+                f"soft labels {target.shape} for logits {logits.shape}",
+                "one target a class and pixel",
+            )
+        valid = (label != self.ignore_index).astype(logits.dtype).unsqueeze(1)
+        return soft_cross_entropy(logits, target * valid)
 
 
 def soft_cross_entropy(logits: paddle.Tensor, target: paddle.Tensor) -> paddle.Tensor:

@@ -27,9 +27,7 @@ class PixelLoss(nn.Layer):
 
     def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):
-            if logits.dtype in (paddle.float16, paddle.bfloat16):
-                logits = logits.astype("float32")
-            return self.value(logits, label.astype("int64"))
+            return self.value(in_full(logits), label.astype("int64"))
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         """The loss of float32 or float64 logits and int64 labels."""
@@ -117,6 +115,11 @@ class PixelLoss(nn.Layer):
 
 
 CLIPPED = 64.0
+
+
+def in_full(logits: paddle.Tensor) -> paddle.Tensor:
+    """``logits``, or their float32 copy if they are in half precision."""
+    return logits.astype("float32") if logits.dtype in (paddle.float16, paddle.bfloat16) else logits
 
 
 def surprise(logits: paddle.Tensor) -> paddle.Tensor:

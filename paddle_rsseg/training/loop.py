@@ -12,12 +12,17 @@ import paddle
 from paddle import nn
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.losses import OutputLosses
+from paddle_rsseg.losses.asking import Answers, Request
 from paddle_rsseg.training import distributed
 from paddle_rsseg.training.build import seed_all
 from paddle_rsseg.training.precision import Precision
 from paddle_rsseg.training.schedule import Schedule
+from paddle_rsseg.views import View
 
-Batch = Mapping[str, Any]  # image: N×C×H×W float32 Tensor, label: N×H×W int64 Tensor, names
+#: image: N×C×H×W float32 Tensor, label: N×H×W int64 Tensor, names; fields: {name: Tensor} if the data set has any
+Batch = Mapping[str, Any]
+UPRIGHT = View()
 
 
 class Hook:
@@ -50,7 +55,7 @@ class Trainer:
     """The parts that move, and the order in which they do.
 
     Attributes:
-        loss: ``(outputs, label) -> {name: weighted scalar}``.
+        loss: ``(outputs, label, answers) -> {name: weighted scalar}``, where its ``ask`` says what it wants answered.
         schedule: learning rate at an iteration counted from 1.
         batches: endless iterator; each holds the images of one update of this rank.
         iters: number of updates of the whole training.
@@ -62,7 +67,7 @@ class Trainer:
     """
 
     model: nn.Layer
-    loss: nn.Layer
+    loss: OutputLosses
     optimizer: paddle.optimizer.Optimizer
     schedule: Schedule
     precision: Precision
@@ -128,10 +133,13 @@ class Trainer:
 
     def _backward(self, batch: Batch) -> None:
         """Leave the gradients of the batch's loss in the parameters, and its value in ``losses``."""
-        image, label = batch["image"], batch["label"]
+        image = batch["image"]
+        request = self.loss.ask((self.seed, self.iteration, distributed.rank()))
         if self.accumulate == 1:
-            outputs = self._forward(image, 0)
-            self.precision.scale(self._loss(outputs, label, batch["names"])).backward()
+            # without gradient first: statistics must not be put back between a forward pass and its backward pass
+            views = sorted(request.views.items(), key=lambda item: item[1])
+            outputs = {view: self._look(image, 0, view, learns) for view, learns in views}
+            self.precision.scale(self._loss(outputs, request, batch)).backward()
             return
 
         # A loss that normalises over its batch, as FarSeg's does, is no sum over parts. So the parts are run twice:
@@ -140,29 +148,41 @@ class Trainer:
         size = -(-len(image) // self.accumulate)
         parts = [image[i : i + size] for i in range(0, len(image), size)]
         with paddle.no_grad(), _buffers_kept(self.model):
-            outputs = [self._forward(part, i) for i, part in enumerate(parts)]
-        whole = [paddle.concat(heads) for heads in zip(*outputs, strict=True)]
-        for logits in whole:
-            logits.stop_gradient = False
-        self.precision.scale(self._loss(whole, label, batch["names"])).backward()
-        gradients = [logits.grad for logits in whole]
+            seen = [{view: self._forward(part, i, view) for view in request.views} for i, part in enumerate(parts)]
+        whole = {view: [paddle.concat(head) for head in zip(*(s[view] for s in seen), strict=True)] for view in seen[0]}
+        for view, learns in request.views.items():
+            for logits in whole[view]:
+                logits.stop_gradient = not learns
+        self.precision.scale(self._loss(whole, request, batch)).backward()
         for i, part in enumerate(parts):
-            outputs = self._forward(part, i)
-            paddle.autograd.backward(outputs, [g[i * size : i * size + len(part)] for g in gradients])
+            for view in (view for view, learns in request.views.items() if learns):
+                heads, gradients = self._forward(part, i, view), [logits.grad for logits in whole[view]]
+                used = [k for k, gradient in enumerate(gradients) if gradient is not None]  # in a view perhaps not all
+                here = slice(i * size, i * size + len(part))
+                paddle.autograd.backward([heads[k] for k in used], [gradients[k][here] for k in used])
 
-    def _forward(self, image: paddle.Tensor, part: int) -> list[paddle.Tensor]:
-        """Logits in fp32, in which every loss is computed."""
-        seed_all(self.seed, self.iteration, distributed.rank(), part)
+    def _look(self, image: paddle.Tensor, part: int, view: View, learns: bool) -> list[paddle.Tensor]:
+        """:meth:`_forward`; without ``learns``, nothing remembers it."""
+        if learns:
+            return self._forward(image, part, view)
+        with paddle.no_grad(), _buffers_kept(self.model):
+            return self._forward(image, part, view)
+
+    def _forward(self, image: paddle.Tensor, part: int, view: View = UPRIGHT) -> list[paddle.Tensor]:
+        """What the network says to a view of the images, in that view, in fp32, in which every loss is computed."""
+        seed_all(self.seed, self.iteration, distributed.rank(), part, *(map(int, view) if view != UPRIGHT else ()))
         with self.precision.autocast():
-            outputs = self.model(image)
+            outputs = self.model(view.apply(image))
         return [logits.astype("float32") for logits in outputs]
 
-    def _loss(self, outputs: list[paddle.Tensor], label: paddle.Tensor, names: list[str]) -> paddle.Tensor:
-        terms = self.loss(outputs, label)
+    def _loss(self, outputs: dict[View, list[paddle.Tensor]], request: Request, batch: Batch) -> paddle.Tensor:
+        answers = Answers(request, batch.get("fields", {}), outputs)
+        terms = self.loss(outputs[UPRIGHT], batch["label"], answers)
         total = paddle.add_n(list(terms.values()))
         values = distributed.mean(paddle.stack([total, *terms.values()]).tolist())
         self.losses = dict(zip(["loss", *terms], values, strict=True))
-        self._stop_unless(math.isfinite(values[0]), f"the loss is {float(total)}", math.isfinite(float(total)), names)
+        finite = math.isfinite(float(total))
+        self._stop_unless(math.isfinite(values[0]), f"the loss is {float(total)}", finite, batch["names"])
         return total
 
     def _check_gradients(self, names: list[str]) -> None:

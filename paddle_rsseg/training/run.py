@@ -152,6 +152,11 @@ class Parts:
                 "choose bands: [...] in both data sets, or set model.in_channels",
             )
         loss = build_loss(settings.loss, ignore_index=dataset.ignore_index)
+        for name, who in ((name, who) for name, who in loss.fields.items() if name not in dataset.fields):
+            raise RssegError(
+                settings.place("loss.types"), f"{who} asks for {name!r} of every sample", "a data set that has it",
+                "for soft labels: train_dataset.soft_dir, a folder that 'rsseg soften CONFIG' can fill",
+            )  # fmt: skip
         precision = Precision(settings.precision, settings.amp_level, device)
         if precision.note:
             say(f"note: {precision.note}")

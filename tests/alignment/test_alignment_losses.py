@@ -14,11 +14,12 @@ import paddle
 import pytest
 from golden_case import golden_files
 
+from paddle_rsseg.data.class_weights import enet
+from paddle_rsseg.data.soft import edge_smooth_targets
 from paddle_rsseg.losses import build_loss
-from paddle_rsseg.losses.label_smoothing import edge_smooth_targets, soft_cross_entropy
+from paddle_rsseg.losses.label_smoothing import soft_cross_entropy
 from paddle_rsseg.losses.noise import NoiseThresholdLoss
 from paddle_rsseg.losses.ssim import ssim
-from paddle_rsseg.losses.weights import enet
 from paddle_rsseg.models.layers import resize
 
 

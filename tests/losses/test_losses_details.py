@@ -6,12 +6,13 @@ import numpy as np
 import paddle
 import pytest
 
+from paddle_rsseg.data import class_weights as weights
+from paddle_rsseg.data.soft import edge_smooth_targets
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.losses import build_loss, weights
+from paddle_rsseg.losses import build_loss
 from paddle_rsseg.losses.label_smoothing import (
     EdgeLabelSmoothingLoss,
     LabelSmoothingLoss,
-    edge_smooth_targets,
     edges,
     soft_cross_entropy,
 )

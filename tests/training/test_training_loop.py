@@ -42,10 +42,13 @@ def batches(size=6, bad=None):
         }  # fmt: skip
 
 
-def make(iters=4, net=None, optimizer=None, clip=None, **arguments):
+ANNEALED = {"type": "AnnealingSoftmaxFocalLoss", "T_max": 3}
+
+
+def make(iters=4, net=None, optimizer=None, clip=None, loss=ANNEALED, **arguments):
     paddle.seed(3)
     model = net or Net()
-    loss = build_loss({"types": [{"type": "AnnealingSoftmaxFocalLoss", "T_max": 3}], "coef": [1, 0.4]})
+    loss = build_loss({"types": [loss], "coef": [1, 0.4]})
     optimizer = optimizer or paddle.optimizer.Momentum(
         0.1, parameters=model.parameters(), weight_decay=0.1, grad_clip=clip
     )
@@ -59,10 +62,16 @@ def weights(trainer):
     return {name: value.numpy() for name, value in trainer.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("parts", [2, 3, 4])
-def test_accumulation_equals_the_whole_batch(parts):
+CONSISTENCY = {"type": "MultiViewConsistencyLoss", "loss": ANNEALED}
+MINING = {"type": "DisagreementMiningLoss"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "loss"), [(2, ANNEALED), (3, ANNEALED), (4, ANNEALED), (2, CONSISTENCY), (4, CONSISTENCY), (2, MINING)]
+)
+def test_accumulation_equals_the_whole_batch(parts, loss):
     """Loss, annealing and gradients; without dropout, whose masks belong to the parts, and without batch norm."""
-    whole, cut = (make(accumulate=n) for n in (1, parts))
+    whole, cut = (make(accumulate=n, loss=loss) for n in (1, parts))
     for trainer in (whole, cut):
         trainer.model.dropout.p = 0.0
         trainer.train()
@@ -83,6 +92,54 @@ def test_accumulation_counts_running_statistics_once():
         expected = 0.9 * expected + 0.1 * convolution(part).numpy().mean((0, 2, 3))
     trainer.train()
     np.testing.assert_allclose(trainer.model.body[1]._mean.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("loss", "passes"), [(CONSISTENCY, 2), (MINING, 1)])
+def test_running_statistics_see_the_views_that_teach(loss, passes, accumulate):
+    trainer = make(iters=1, net=Net(nn.BatchNorm2D(8)), accumulate=accumulate, loss=loss)
+    norm, before = trainer.model.body[1], trainer.model.body[1]._mean.numpy()
+    image = next(batches())["image"]
+    view = list(trainer.loss.ask((5, 1, 0)).views)[1]
+    expected = before
+    for part in (image,) if accumulate == 1 else (image[:3], image[3:]):
+        for seen in (part, view.apply(part))[:passes]:
+            expected = 0.9 * expected + 0.1 * trainer.model.body[0](seen).numpy().mean((0, 2, 3))
+    trainer.train()
+    np.testing.assert_allclose(norm._mean.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_flow_through_both_passes():
+    """The loop's step against the formula written down by hand, on images that are not square."""
+    images = {"image": paddle.randn([2, 3, 6, 9]), "label": paddle.randint(0, 4, [2, 6, 9]), "names": ["a", "b"]}
+    trainer = make(iters=1, loss={"type": "MultiViewConsistencyLoss"}, batches=iter([images]))
+    trainer.model.dropout.p = 0.0
+    by_hand = make(iters=1)
+    by_hand.model.dropout.p = 0.0
+    (view,) = list(trainer.loss.ask((5, 1, 0)).views)[1:]
+    trainer.train()
+    outputs = by_hand.model(images["image"])
+    turned = [view.invert(logits) for logits in by_hand.model(view.apply(images["image"]))]
+    for coef, one, other in zip((1, 0.4), outputs, turned, strict=True):
+        entropies = [nn.functional.cross_entropy(x, images["label"], axis=1) for x in (one, other)]
+        (coef * (entropies[0] + entropies[1] + ((one - other) ** 2).mean())).backward(retain_graph=True)
+    by_hand.optimizer.set_lr(0.1)
+    by_hand.optimizer.step()
+    for name, value in weights(by_hand).items():
+        np.testing.assert_allclose(weights(trainer)[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_views_depend_on_the_iteration_alone():
+    whole = make(iters=4, loss=CONSISTENCY)
+    whole.train()
+    first = make(iters=2, loss=CONSISTENCY)
+    first.train()
+    paddle.seed(12345)
+    assert len({tuple(whole.loss.ask((5, k, 0)).views) for k in (1, 2, 3, 4)}) > 1
+    first.iters = 4
+    first.train()
+    for name, value in weights(whole).items():
+        np.testing.assert_array_equal(weights(first)[name], value, err_msg=name)
 
 
 def test_a_step_is_paddles_own_step():
@@ -131,9 +188,8 @@ def test_what_is_not_finite_stops_with_the_images_and_changes_nothing(where):
     if where == "loss":
         seen = "the loss is nan"
         compute = trainer.loss.forward
-        trainer.loss.forward = lambda outputs, label: {
-            name: value * (float("nan") if trainer.iteration == 3 else 1)
-            for name, value in compute(outputs, label).items()
+        trainer.loss.forward = lambda *arguments: {
+            name: value * (float("nan") if trainer.iteration == 3 else 1) for name, value in compute(*arguments).items()
         }
 
     class Watch(Hook):

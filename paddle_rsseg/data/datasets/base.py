@@ -7,12 +7,14 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from paddle_rsseg.data.labels import ColourDecoder, Label, ValueDecoder
 from paddle_rsseg.data.raster import ArrayRaster, Raster, open_raster
+from paddle_rsseg.data.soft import SoftLabel, check_soft_files, soft_path
 from paddle_rsseg.data.transforms import Compose
 from paddle_rsseg.data.view import LabelView, RasterView, StretchedRaster
 from paddle_rsseg.errors import RssegError
@@ -52,6 +54,8 @@ class SegmentationDataset:
         ignore_colors: colours of the masks that mean unlabelled.
         stretch_labels: a label of another size than its image is stretched to it by nearest neighbour: for labels
             of a coarser map. Otherwise it is an error.
+        soft_dir: a folder of soft labels, ``NAME.npy`` for each mask NAME: C×H×W float16 or float32, a target a class;
+            0 in every class: the pixel does not count. Read in training only; ``rsseg soften`` writes them.
         tile: [height, width]: a sample is a window of this size; images are covered by windows in steps of
             ``tile_stride``, smaller ones filled up at the right and bottom (image 0, label ``ignore_index``).
         tile_stride: [vertical, horizontal]; None: no overlap.
@@ -77,6 +81,7 @@ class SegmentationDataset:
     label_colors: Sequence[Sequence[int]] | None = None
     ignore_colors: Sequence[Sequence[int]] = ()
     stretch_labels: bool = False
+    soft_dir: str | None = None
     tile: Sequence[int] | None = None
     tile_stride: Sequence[int] | None = None
     train_crop: Sequence[int] | None = None
@@ -136,6 +141,8 @@ class SegmentationDataset:
         self._pairs = self.pairs()
         if not self._pairs:
             raise RssegError(where, f"no images for mode {self.mode!r}", "at least one")
+        if self.soft_dir is not None and self.mode == "train":
+            check_soft_files(self.soft_dir, [label for _, label in self._pairs if label is not None])
 
     def _colours(self, name: str, colours: Sequence[Sequence[int]]) -> tuple[tuple[int, int, int], ...]:
         where = f"{type(self).__name__}.{name}"
@@ -152,6 +159,11 @@ class SegmentationDataset:
     def pairs(self) -> list[tuple[str, str | None]]:
         """(image path, label path) of every file pair, in a fixed order."""
         raise NotImplementedError
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the samples hold beside image and label, for losses that ask for it."""
+        return ("soft_label",) if self.soft_dir is not None and self.mode == "train" else ()
 
     # -- items ---------------------------------------------------------------------------------------------------
     @property
@@ -264,7 +276,7 @@ class SegmentationDataset:
 
         Returns:
             ``image`` H×W×C in the file's type, ``label`` H×W uint8 (absent without labels), ``valid`` H×W bool
-            or None where every pixel is, ``name``, ``index``.
+            or None where every pixel is, ``fields`` {name: H×W×K floats} if there are any, ``name``, ``index``.
 
         Raises:
             RssegError: unreadable file, label of another size, value without a class.
@@ -282,14 +294,24 @@ class SegmentationDataset:
             sample: Sample = {"image": pixels, "valid": valid, "name": item.name, "index": index}
             if label is not None:
                 sample["label"] = label.read(window)
+                if self.fields:
+                    path = soft_path(self.soft_dir or "", label.path)
+                    sample["fields"] = {"soft_label": self._soft_label(path, item.window, image, window)}
                 if valid is not None:
                     sample["label"][~valid] = self.ignore_index
+                    for targets in sample.get("fields", {}).values():
+                        targets[~valid] = 0
         finally:
             if item.window is None:
                 image.close()
                 if isinstance(label, Label):
                     label.raster.close()
         return sample
+
+    def _soft_label(self, path: Path, tile: Window | None, image: Any, window: Window | None) -> np.ndarray:
+        whole = image if tile is None else image.raster
+        soft: Any = SoftLabel(path, (self.num_classes or 0, whole.height, whole.width))
+        return (soft if tile is None else RasterView(soft, tile)).read(window)
 
     def _crop(self, image: Any, rng: np.random.Generator | None) -> Window | None:
         if self.train_crop is None or rng is None or self.mode != "train":

@@ -1,8 +1,9 @@
 """Augmentation and normalisation under PaddleSeg's names; any number of bands, any number type.
 
 A transform is ``t(sample, rng) -> sample``. It never writes to its input, draws only from ``rng``, and keeps
-``image`` (H×W×C), ``label`` (H×W) and ``valid`` (H×W bool, or None) in step. Sizes are [width, height], as in
-PaddleSeg. The image keeps its number type until ``Normalize``; values are in the units of the file.
+``image`` (H×W×C), ``label`` (H×W), ``valid`` (H×W bool, or None) and ``fields`` ({name: H×W×K}, if there are any) in
+step. Sizes are [width, height], as in PaddleSeg. The image keeps its number type until ``Normalize``; values are in the
+units of the file.
 """
 
 from paddle_rsseg.data.transforms.base import Compose

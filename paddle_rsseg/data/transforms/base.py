@@ -54,11 +54,14 @@ def within(value: Number, where: str, low: float = 0, high: float = 1) -> Number
     return value
 
 
-def mapped(
-    sample: Sample, image: Callable[[np.ndarray], np.ndarray], mask: Callable[[np.ndarray], np.ndarray]
-) -> Sample:
-    """``image`` applied to the pixels, ``mask`` to label and validity."""
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def mapped(sample: Sample, image: Change, mask: Change, field: Change | None = None) -> Sample:
+    """``image`` applied to the pixels, ``mask`` to label and validity, ``field`` (None: ``image``) to the fields."""
     out = {**sample, "image": image(sample["image"])}
+    if "fields" in sample:
+        out["fields"] = {name: (field or image)(array) for name, array in sample["fields"].items()}
     if "label" in sample:
         out["label"] = mask(sample["label"])
     if sample.get("valid") is not None:
@@ -102,7 +105,7 @@ def without_holes(sample: Sample) -> Sample:
 
 
 def resized(sample: Sample, width: int, height: int, interpolation: int = cv2.INTER_LINEAR) -> Sample:
-    """The sample at ``width`` × ``height`` pixels, at least one each; labels by nearest neighbour."""
+    """The sample at ``width`` × ``height`` pixels, at least one each; labels by nearest neighbour, fields linearly."""
     size = (max(width, 1), max(height, 1))
     if size == (sample["image"].shape[1], sample["image"].shape[0]):
         return sample
@@ -112,13 +115,14 @@ def resized(sample: Sample, width: int, height: int, interpolation: int = cv2.IN
         sample,
         lambda image: by_channels(image, lambda part: cv2.resize(part, size, interpolation=interpolation)),
         lambda mask: cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_NEAREST),
+        lambda field: by_channels(field, lambda part: cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)),
     )
 
 
 def padded(sample: Sample, width: int, height: int, value: float | Sequence[float], label_value: int) -> Sample:
     """The sample filled up at the right and bottom to at least ``width`` × ``height``.
 
-    New pixels are invalid if the sample has invalid pixels; else only their label marks them.
+    New pixels are invalid if the sample has invalid pixels; else only their label marks them. Fields are 0 there.
     """
     old_height, old_width = sample["image"].shape[:2]
     right, bottom = max(width - old_width, 0), max(height - old_height, 0)
@@ -134,6 +138,8 @@ def padded(sample: Sample, width: int, height: int, value: float | Sequence[floa
     out = {**sample, "image": fill(sample["image"], value)}
     if "label" in sample:
         out["label"] = fill(sample["label"], label_value)
+    if "fields" in sample:
+        out["fields"] = {name: fill(array, 0) for name, array in sample["fields"].items()}
     if sample.get("valid") is not None:
         out["valid"] = fill(sample["valid"], False)
     return out

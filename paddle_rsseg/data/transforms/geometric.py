@@ -98,19 +98,23 @@ class RandomRotation:
             mask = np.ascontiguousarray(mask)
             return cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST, borderValue=float(outside))
 
-        sample = without_holes(sample)
-        # the border is put in afterwards: OpenCV's border value has four channels, and edges must not blend with it
-        out = {
-            **sample,
-            "image": by_channels(
-                sample["image"],
+        outside = turn(np.ones((height, width), np.uint8), 0) == 0
+
+        def turn_smoothly(image: np.ndarray, corners: float | list[float]) -> np.ndarray:
+            # the border is put in afterwards: OpenCV's border value has four channels, and edges must not blend with it
+            turned = by_channels(
+                image,
                 lambda part: cv2.warpAffine(
                     part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
                 ),
-            ),
-        }
-        outside = turn(np.ones((height, width), np.uint8), 0) == 0
-        out["image"][outside] = as_type(np.asarray(self.im_padding_value, np.float64), out["image"].dtype)
+            )
+            turned[outside] = as_type(np.asarray(corners, np.float64), turned.dtype)
+            return turned
+
+        sample = without_holes(sample)
+        out = {**sample, "image": turn_smoothly(sample["image"], self.im_padding_value)}
+        if "fields" in sample:
+            out["fields"] = {name: turn_smoothly(array, 0) for name, array in sample["fields"].items()}
         if "label" in sample:
             out["label"] = turn(sample["label"], self.label_padding_value)
         if sample.get("valid") is not None:

@@ -50,13 +50,20 @@ def log_inverse(counts: Sequence[float] | np.ndarray, lift: float = 0.0, below: 
     return weights + np.where(present & (weights < below), lift, 0.0)
 
 
-#: what a command may offer: name → formula
+#: name → formula
 FORMULAS: dict[str, Callable[..., np.ndarray]] = {
     "enet": enet,
-    "inverse": inverse_frequency,
-    "median": median_frequency,
-    "log": log_inverse,
+    "inverse_frequency": inverse_frequency,
+    "median_frequency": median_frequency,
+    "log_inverse": log_inverse,
 }
+
+
+def entropy(counts: Sequence[float] | np.ndarray) -> float:
+    """-Σ f_c ln f_c, in nats; ln K if all classes are as frequent."""
+    frequencies = _frequencies(counts)
+    present = frequencies[frequencies > 0]
+    return float((present * -np.log(present)).sum()) + 0.0  # no -0
 
 
 def _frequencies(counts: Sequence[float] | np.ndarray) -> np.ndarray:
