@@ -124,11 +124,24 @@ class AdamW(Strict):
 
 
 class Schedule(Strict):
-    """What every schedule has: the base rate and a linear warm-up to it, after which the schedule starts at 0."""
+    """What every schedule has: the base rate and a warm-up to it from ``warmup_start_lr``.
+
+    ``warmup_policy``: the rate rises in a straight line, or by the same factor in each iteration (``exponential``).
+    ``warmup_within``: the schedule runs from the first iteration, and the warm-up multiplies it (OpenMMLab); else it
+    starts after the warm-up (Paddle).
+    """
 
     learning_rate: float = Field(gt=0)
     warmup_iters: int = Field(0, ge=0)
     warmup_start_lr: float = Field(0.0, ge=0)
+    warmup_policy: Literal["linear", "exponential"] = "linear"
+    warmup_within: bool = False
+
+    @model_validator(mode="after")
+    def _exponential_from_something(self) -> Schedule:
+        if self.warmup_policy == "exponential" and self.warmup_iters and not self.warmup_start_lr:
+            raise complaint("0 with warmup_policy: exponential", "a rate above 0, to multiply", key="warmup_start_lr")
+        return self
 
 
 class PolynomialDecay(Schedule):
@@ -138,7 +151,7 @@ class PolynomialDecay(Schedule):
     """
 
     type: Literal["PolynomialDecay"]
-    decay_steps: Positive | None = Field(None, description="None: iters - warmup_iters")
+    decay_steps: Positive | None = Field(None, description="None: to the end")
     end_lr: float = Field(1e-4, ge=0)
     power: float = Field(1.0, gt=0)
     cycle: bool = False
@@ -146,7 +159,7 @@ class PolynomialDecay(Schedule):
 
 class CosineAnnealingDecay(Schedule):
     type: Literal["CosineAnnealingDecay"]
-    T_max: Positive | None = Field(None, description="None: iters - warmup_iters")
+    T_max: Positive | None = Field(None, description="None: to the end")
     eta_min: float = Field(0.0, ge=0)
 
 
@@ -178,6 +191,17 @@ class MultiStepDecay(Schedule):
 class ExponentialDecay(Schedule):
     type: Literal["ExponentialDecay"]
     gamma: float = Field(gt=0)
+
+
+class NoamDecay(Schedule):
+    """``rate · √w · min(e^-½, e · w^-1.5)``, e = max(1, k/epoch_iters): the base rate is reached in epoch w.
+
+    The schedule of "Attention is all you need", with its peak as the rate; w is ``peak_epoch``.
+    """
+
+    type: Literal["NoamDecay"]
+    epoch_iters: Positive
+    peak_epoch: float = Field(2.0, ge=1)
 
 
 class Constant(Schedule):
@@ -217,6 +241,7 @@ LrScheduler = Annotated[
     | StepDecay
     | MultiStepDecay
     | ExponentialDecay
+    | NoamDecay
     | Constant,
     Field(discriminator="type"),
     _named(
@@ -226,6 +251,7 @@ LrScheduler = Annotated[
         StepDecay,
         MultiStepDecay,
         ExponentialDecay,
+        NoamDecay,
         Constant,
         poly="PolynomialDecay",
         cosine="CosineAnnealingDecay",

@@ -16,17 +16,26 @@ def build_schedule(settings: schema.LrScheduler, iters: int) -> Schedule:
     """The schedule that ``settings`` describe for a run of ``iters`` iterations.
 
     Iteration k = 1 … iters gets the value after ``t = k - 1`` finished iterations: with FarSeg's recipe that is
-    ``0.007 · (1 - (k-1)/60000)^0.9``. During the first ``warmup_iters`` iterations the rate rises in a straight line
-    from ``warmup_start_lr`` towards the base rate; then the schedule itself starts at its own t = 0.
+    ``0.007 · (1 - (k-1)/60000)^0.9``. During the first ``warmup_iters`` iterations the rate rises from
+    ``warmup_start_lr`` towards the base rate; then the schedule itself starts at its own t = 0. With
+    ``warmup_within`` it starts at once, and is multiplied by what the warm-up is of the base rate.
     """
     warmup, base = settings.warmup_iters, settings.learning_rate
-    decay = _decay(settings, max(iters - warmup, 1))
+    start = settings.warmup_start_lr / base
+    skipped = 0 if settings.warmup_within else warmup
+    decay = _decay(settings, max(iters - skipped, 1))
+
+    def risen(done: int) -> float:
+        """Share of the base rate after ``done`` iterations of the warm-up."""
+        if settings.warmup_policy == "exponential":
+            return start ** (1 - done / warmup)
+        return start + (1 - start) * done / warmup
 
     def rate(iteration: int) -> float:
         done = iteration - 1
-        if done < warmup:
-            return settings.warmup_start_lr + (base - settings.warmup_start_lr) * done / warmup
-        return decay(done - warmup)
+        if done >= warmup:
+            return decay(done - skipped)
+        return risen(done) * (decay(done) if settings.warmup_within else base)
 
     return rate
 
@@ -50,7 +59,14 @@ def _decay(settings: schema.LrScheduler, span: int) -> Callable[[int], float]:
         return lambda t: base * settings.gamma ** bisect_right(milestones, t)
     if isinstance(settings, schema.ExponentialDecay):
         return lambda t: base * settings.gamma**t
+    if isinstance(settings, schema.NoamDecay):
+        return lambda t: _noam(max(1.0, t / settings.epoch_iters), settings)
     raise TypeError(f"no schedule for {settings!r}")
+
+
+def _noam(epoch: float, settings: schema.NoamDecay) -> float:
+    peak = settings.peak_epoch
+    return settings.learning_rate * math.sqrt(peak) * min(epoch**-0.5, epoch * peak**-1.5)
 
 
 def _polynomial(t: int, settings: schema.PolynomialDecay, span: int) -> float:

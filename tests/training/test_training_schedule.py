@@ -2,6 +2,7 @@
 
 import pytest
 from paddle.optimizer import lr
+from pydantic import ValidationError
 
 from paddle_rsseg.config import schema
 from paddle_rsseg.training.schedule import build_schedule
@@ -88,3 +89,54 @@ def test_restarts_that_step_once_an_epoch_hold_the_rate_within_it():
     )
     middle = 0.02 + 0.08 / 2
     assert ours(settings) == pytest.approx([0.1] * 4 + [middle] * 4 + [0.1] * 4 + [middle] * 4 + [0.1] * 4)
+
+
+def test_system_cs_recipe_warms_up_within_the_decay():
+    """OpenMMLab: the decay over all iterations, times 1 - (1 - t/w)(1 - r) while t < w."""
+    settings = schema.PolynomialDecay(
+        type="PolynomialDecay", learning_rate=6e-5, end_lr=0, power=1, warmup_iters=8, warmup_start_lr=6e-11,
+        warmup_within=True,
+    )  # fmt: skip
+    expected = []
+    for t in range(ITERS):
+        regular = 6e-5 * (1 - t / ITERS)
+        expected.append(regular * (1 - (1 - t / 8) * (1 - 1e-6)) if t < 8 else regular)
+    assert ours(settings) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_an_exponential_warm_up_multiplies_by_the_same_factor(within):
+    settings = schema.Constant(
+        type="Constant", learning_rate=0.1, warmup_iters=4, warmup_start_lr=0.001, warmup_policy="exponential",
+        warmup_within=within,
+    )  # fmt: skip
+    rates = ours(settings)
+    assert rates[0] == pytest.approx(0.001)
+    assert [rates[k + 1] / rates[k] for k in range(4)] == pytest.approx([100**0.25] * 4)
+    assert rates[4:] == pytest.approx([0.1] * (ITERS - 4))
+    with pytest.raises(ValidationError, match="warmup_policy: exponential"):
+        schema.Constant(type="Constant", learning_rate=0.1, warmup_iters=4, warmup_policy="exponential")
+
+
+def test_noam_peaks_in_the_second_epoch():
+    """System E: base · sqrt(w) · min(t^-1/2, t · w^-1.5), t = max(1, epochs), w = 2."""
+    settings = schema.NoamDecay(type="NoamDecay", learning_rate=0.01, epoch_iters=5)
+    rates = ours(settings)
+    assert rates[:6] == pytest.approx([0.005] * 6)
+    assert rates[8] == pytest.approx(0.01 * 1.6 / 2)
+    assert rates[10] == max(rates) == pytest.approx(0.01)
+    assert rates[15] == pytest.approx(0.01 * (2 / 3) ** 0.5)
+
+
+def test_system_es_restarts_end_with_epochs_3_9_and_21():
+    settings = schema.CosineAnnealingWarmRestarts(
+        type="CosineAnnealingWarmRestarts", learning_rate=3e-4, T_0=6, T_mult=2, eta_min=1e-5
+    )  # two updates an epoch
+    schedule = build_schedule(settings, 100)
+    assert [k for k in range(2, 60) if schedule(k) > schedule(k - 1)] == [7, 19, 43]
+    assert schedule(19) == 3e-4
+
+
+def test_changes_of_hangzhous_other_schedules():
+    step = schema.StepDecay(type="StepDecay", learning_rate=0.1, step_size=5, gamma=0.5, warmup_iters=2)
+    assert ours(step)[:9] == pytest.approx([0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
