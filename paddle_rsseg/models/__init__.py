@@ -10,6 +10,7 @@ import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.models import (
+    bisenet,
     danet,
     deeplabv3,
     deeplabv3plus,
@@ -26,6 +27,7 @@ from paddle_rsseg.models import (
 from paddle_rsseg.registry import BACKBONES, MODELS
 
 __all__ = [
+    "bisenet",
     "create_model",
     "danet",
     "deeplabv3",
