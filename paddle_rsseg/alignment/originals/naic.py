@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import paddle
+import paddle.nn.functional as F
 
-from paddle_rsseg.alignment.originals import Meta, Original, Outputs, context, deeplab, original, output, shapes_of
+from paddle_rsseg.alignment.originals import (
+    Meta,
+    Original,
+    Outputs,
+    context,
+    deeplab,
+    original,
+    output,
+    refine,
+    rend,
+    shapes_of,
+    unets,
+)
 from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
 
 
@@ -35,6 +48,54 @@ def pspnet(meta: Meta) -> Original:
 @original("naic/denseaspp*")
 def denseaspp(meta: Meta) -> Original:
     return Original(context.naic_denseaspp(meta), cross_entropy(), prepare=context.functional_dropout)
+
+
+@original("naic/refinenet*")
+def refinenet(meta: Meta) -> Original:
+    return Original(refine.naic_refinenet(meta), cross_entropy())
+
+
+@original("naic/basnet*")
+def basnet(meta: Meta) -> Original:
+    return Original(refine.naic_basnet(meta), cross_entropy(8), {str(i): output(i) for i in range(8)})
+
+
+@original("naic/unet")
+def unet(meta: Meta) -> Original:
+    return Original(unets.naic_unet(meta), cross_entropy())
+
+
+@original("naic/unetpp*")
+def unetpp(meta: Meta) -> Original:
+    model = unets.naic_unetpp(meta)
+    if model["heads"] == "one":
+        return Original(model, cross_entropy())
+    # the original gives the shallowest node's output first
+    return Original(model, cross_entropy(4), {str(i): output(3 - i) for i in range(4)})
+
+
+@original("naic/scseunet*")
+def scseunet(meta: Meta) -> Original:
+    return Original(unets.naic_scseunet(meta), cross_entropy())
+
+
+@original("naic/cenet*")
+def cenet(meta: Meta) -> Original:
+    """The file's "logits" are probabilities."""
+    terms = [{"type": "BCELoss"}, {"type": "DiceLoss", "definition": "naic", "activation": "sigmoid"}]
+    mix = {"type": "MixedLoss", "losses": terms, "coef": [1.0, 1.0]}
+    loss = {"types": [mix], "coef": [1.0]}
+    return Original(unets.naic_cenet(meta), loss, {"logits": lambda outputs, maps: F.sigmoid(outputs[0])})
+
+
+@original("naic/renddanet*")
+def renddanet(meta: Meta) -> Original:
+    return rend.renddanet(meta)
+
+
+@original("naic/rendunet*")
+def rendunet(meta: Meta) -> Original:
+    return rend.rendunet(meta)
 
 
 def cross_entropy(outputs: int = 1) -> dict:

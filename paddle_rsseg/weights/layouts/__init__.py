@@ -8,12 +8,16 @@ from __future__ import annotations
 from paddle_rsseg.weights.layouts import (
     context,
     deeplab,
+    encoder_unet,
     farseg,
     farsegpp,
     hrnet,
     mobile,
+    refine,
+    rend,
     resnet,
     transformers,
+    unets,
     upernet,
 )
 
@@ -25,7 +29,11 @@ LAYOUTS = [
     *deeplab.LAYOUTS,
     *hrnet.MODELS,
     *upernet.LAYOUTS,
+    *encoder_unet.LAYOUTS,
+    *rend.LAYOUTS,  # RendDANet's names contain DANet's
     *context.LAYOUTS,
+    *refine.LAYOUTS,
+    *unets.LAYOUTS,
     # encoders alone
     *transformers.ENCODERS,
     *hrnet.ENCODERS,
