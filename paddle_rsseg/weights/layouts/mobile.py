@@ -96,12 +96,16 @@ def _staged(depths: tuple[int, ...]) -> Callable[[re.Match[str]], str]:
     return rename
 
 
+def lukemelas_renames(variant: str) -> list[Rename]:
+    return [(r"^_blocks\.(\d+)\.", _staged(DEPTHS[variant])), *LUKEMELAS]
+
+
 def _lukemelas(variant: str) -> Layout:
     return Layout(
         f"EfficientNet-{variant} of efficientnet_pytorch or segmentation_models_pytorch",
         rf"^_blocks\.{sum(DEPTHS[variant]) - 1}\._project_conv\.",
         scope="backbone",
-        renames=[(r"^_blocks\.(\d+)\.", _staged(DEPTHS[variant])), *LUKEMELAS],
+        renames=lukemelas_renames(variant),
         unused=r"^(_conv_head|_bn1|_fc)\.",
         why=CLASSIFIER,
     )
