@@ -10,7 +10,7 @@ import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.models.backbones import build_backbone
-from paddle_rsseg.models.backbones.transformer import channels_first, channels_last
+from paddle_rsseg.models.backbones.transformer import LayerNorm, channels_first, channels_last
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.heads import FCNHead
 from paddle_rsseg.models.layers import conv2d, conv_bn_relu, resize, spatial_size
@@ -18,7 +18,7 @@ from paddle_rsseg.models.pooling import PyramidPooling
 from paddle_rsseg.registry import MODELS
 
 
-class MapNorm(nn.LayerNorm):
+class MapNorm(LayerNorm):
     """Layer norm over the channels of each place of an N×C×h×w map."""
 
     def __init__(self, channels: int):

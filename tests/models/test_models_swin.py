@@ -14,6 +14,7 @@ from backbone_contract import BackboneContract
 
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.swin import Block, Merging, Swin, shift_mask
+from paddle_rsseg.models.backbones.transformer import LayerNorm
 from paddle_rsseg.models.cost import learnable
 
 
@@ -108,3 +109,21 @@ def test_merging_takes_neighbours_column_by_column():
     assert got.shape == (1, 2, 1, 8)
     assert got[0, 0, 0].tolist() == [*x[0, 0, 0], *x[0, 1, 0], *x[0, 0, 1], *x[0, 1, 1]]
     assert got[0, 1, 0].tolist() == [*x[0, 2, 0], 0, 0, *x[0, 2, 1], 0, 0]
+
+
+def test_the_gradient_through_a_frozen_norm():
+    """Paddle's own takes a scale that does not train for 1."""
+    rng = np.random.default_rng(0)
+    x, pull = rng.standard_normal((2, 4, 6))
+    gradients = []
+    for trainable in (True, False):
+        norm = LayerNorm(6)
+        norm.weight.set_value(np.linspace(0.5, 2, 6).astype("float32"))
+        norm.bias.set_value(np.linspace(-1, 1, 6).astype("float32"))
+        norm.weight.trainable = norm.bias.trainable = trainable
+        image = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+        out = norm(image)
+        (out * paddle.to_tensor(pull.astype("float32"))).sum().backward()
+        gradients.append((out.numpy(), image.grad.numpy()))
+    for trained, frozen in zip(*gradients, strict=True):
+        np.testing.assert_allclose(frozen, trained, atol=1e-5)

@@ -13,6 +13,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.alignment.originals import Meta, Original, Outputs, deeplab, original, output, own_size, shapes_of
 from paddle_rsseg.alignment.originals.hrnet import encoder, ocr_widths
+from paddle_rsseg.models.layers import freeze
 
 
 @original("mmseg/*_deeplabv3p")
@@ -36,7 +37,16 @@ def upernet(meta: Meta) -> Original:
         "aux_channels": shapes["auxiliary_head.conv_seg.weight"][1],
         **deeplab.bands_and_classes(shapes, "decode_head.conv_seg"),
     }
-    return Original(spec, two_cross_entropies(meta), {"logits": output(0), "aux": own_size(1)})
+    # the configurations of the later data set do not train the encoder's norms
+    prepare = freeze_norms if meta["grad_noise"]["without_gradient"] else None
+    return Original(spec, two_cross_entropies(meta), {"logits": output(0), "aux": own_size(1)}, prepare=prepare)
+
+
+def freeze_norms(model: nn.Layer) -> None:
+    """Those of a transformer encoder keep their scale and shift."""
+    for layer in model.backbone.sublayers():
+        if isinstance(layer, nn.LayerNorm):
+            freeze(layer)
 
 
 def two_cross_entropies(meta: Meta) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.recomputation import checkpointed
 from paddle_rsseg.models.backbones.transformer import (
+    LayerNorm,
     channels_first,
     channels_last,
     drop_path,
@@ -42,7 +43,7 @@ class PatchEmbedding(nn.Layer):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, epsilon: float):
         super().__init__()
         self.proj = conv2d(in_channels, out_channels, kernel, "relu", stride=stride)
-        self.norm = nn.LayerNorm(out_channels, epsilon=epsilon)
+        self.norm = LayerNorm(out_channels, epsilon=epsilon)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.norm(channels_last(self.proj(x)))
@@ -65,7 +66,7 @@ class Attention(nn.Layer):
             # filled up at the right and bottom only
             padding = [0, reduction - 1, 0, reduction - 1]
             self.sr = conv2d(channels, channels, reduction, "relu", stride=reduction, padding=padding)
-            self.norm = nn.LayerNorm(channels, epsilon=epsilon)
+            self.norm = LayerNorm(channels, epsilon=epsilon)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         query = self.q(x).reshape([0, -1, self.heads, self.width]).transpose([0, 2, 1, 3])
@@ -112,9 +113,9 @@ class Block(nn.Layer):
 
     def __init__(self, channels: int, heads: int, reduction: int, drop: float, epsilon: float):
         super().__init__()
-        self.norm1 = nn.LayerNorm(channels, epsilon=BLOCK_EPSILON)
+        self.norm1 = LayerNorm(channels, epsilon=BLOCK_EPSILON)
         self.attn = Attention(channels, heads, reduction, epsilon)
-        self.norm2 = nn.LayerNorm(channels, epsilon=BLOCK_EPSILON)
+        self.norm2 = LayerNorm(channels, epsilon=BLOCK_EPSILON)
         self.mlp = MixFFN(channels)
         self.drop_path = drop_path(drop)
 
@@ -162,7 +163,7 @@ class MiT(nn.Layer):
             blocks = [Block(width, HEADS[i], REDUCTIONS[i], rate, embed_epsilon) for rate in rates]
             setattr(self, f"patch_embed{i + 1}", embed)
             setattr(self, f"block{i + 1}", nn.Sequential(*blocks))
-            setattr(self, f"norm{i + 1}", nn.LayerNorm(width, epsilon=BLOCK_EPSILON))
+            setattr(self, f"norm{i + 1}", LayerNorm(width, epsilon=BLOCK_EPSILON))
             before = width
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:

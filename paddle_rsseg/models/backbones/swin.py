@@ -16,6 +16,7 @@ import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.recomputation import checkpointed
 from paddle_rsseg.models.backbones.transformer import (
+    LayerNorm,
     channels_first,
     channels_last,
     drop_path,
@@ -133,9 +134,9 @@ class Block(nn.Layer):
     def __init__(self, channels: int, heads: int, side: int, shift: int, drop: float):
         super().__init__()
         self.side, self.shift = side, shift
-        self.norm1 = nn.LayerNorm(channels, epsilon=1e-5)
+        self.norm1 = LayerNorm(channels)
         self.attn = WindowAttention(channels, heads, side)
-        self.norm2 = nn.LayerNorm(channels, epsilon=1e-5)
+        self.norm2 = LayerNorm(channels)
         self.mlp = MLP(channels)
         self.drop_path = drop_path(drop)
 
@@ -159,7 +160,7 @@ class Merging(nn.Layer):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm = nn.LayerNorm(4 * channels, epsilon=1e-5)
+        self.norm = LayerNorm(4 * channels)
         self.reduction = linear(4 * channels, 2 * channels, bias=False)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -197,7 +198,7 @@ class PatchEmbedding(nn.Layer):
     def __init__(self, in_channels: int, channels: int):
         super().__init__()
         self.proj = conv2d(in_channels, channels, 4, stride=4, padding=[0, 3, 0, 3])
-        self.norm = nn.LayerNorm(channels, epsilon=1e-5)
+        self.norm = LayerNorm(channels)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.norm(channels_last(self.proj(x)))
@@ -243,7 +244,7 @@ class Swin(nn.Layer):
             ]
         )
         for i, width in enumerate(self.out_channels):
-            setattr(self, f"norm{i}", nn.LayerNorm(width, epsilon=1e-5))
+            setattr(self, f"norm{i}", LayerNorm(width))
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         x = self.patch_embed(x)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.nn as nn
+import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
 
@@ -16,6 +17,22 @@ def linear(in_channels: int, out_channels: int, bias: bool = True) -> nn.Linear:
     """A linear layer that starts with a truncated normal of spread 0.02 and bias 0."""
     weight = paddle.ParamAttr(initializer=nn.initializer.TruncatedNormal(std=0.02))
     return nn.Linear(in_channels, out_channels, weight_attr=weight, bias_attr=None if bias else False)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Paddle's, over the last axis, with the right gradient where its scale is frozen.
+
+    Paddle's kernel then takes the scale for 1 on the way back, so that everything before a frozen norm would train
+    with a wrong gradient.
+    """
+
+    def __init__(self, channels: int, epsilon: float = 1e-5):
+        super().__init__(channels, epsilon)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if not self.weight.stop_gradient:
+            return super().forward(x)
+        return F.layer_norm(x, x.shape[-1:], epsilon=self._epsilon) * self.weight + self.bias
 
 
 def drop_path(rate: float) -> nn.Dropout:
