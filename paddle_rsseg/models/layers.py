@@ -93,11 +93,19 @@ def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, **options: An
     return nn.Sequential(conv2d(in_channels, out_channels, kernel, **options), batch_norm(out_channels), nn.ReLU())
 
 
+def deconv2d(in_channels: int, out_channels: int, kernel: int, **options: Any) -> nn.Conv2DTranspose:
+    """A transposed convolution of stride 2 with PyTorch's initial values; ``options`` are those of the layer."""
+    # the fan-in is taken from the weight's second axis there
+    bound = 1 / math.sqrt(out_channels * kernel * kernel)
+    spread = paddle.ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
+    if options.get("bias_attr") is not False:
+        options["bias_attr"] = spread
+    return nn.Conv2DTranspose(in_channels, out_channels, kernel, stride=2, weight_attr=spread, **options)
+
+
 def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
     """N×C×h×w → N×C'×2h×2w: a transposed 4×4 convolution of stride 2 without bias, BatchNorm, ReLU."""
-    bound = 1 / math.sqrt(out_channels * 16)  # PyTorch's, which takes the weight's second axis for the fan-in
-    weight = paddle.ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
-    conv = nn.Conv2DTranspose(in_channels, out_channels, 4, stride=2, padding=1, weight_attr=weight, bias_attr=False)
+    conv = deconv2d(in_channels, out_channels, 4, padding=1, bias_attr=False)
     return nn.Sequential(conv, batch_norm(out_channels), nn.ReLU())
 
 

@@ -14,8 +14,8 @@ from paddle_rsseg.models.backbones.recomputation import checkpointed
 from paddle_rsseg.models.layers import batch_norm, conv2d
 from paddle_rsseg.registry import BACKBONES
 
-#: channels of the convolutions of each stage; a max-pooling of 2×2 follows each
-STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+#: of each stage: channels, in units of the first one's, and convolutions; a max-pooling of 2×2 follows each
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 
 
 @BACKBONES.register("VGG16_bn")
@@ -26,26 +26,28 @@ class VGG16BN(nn.Layer):
 
     Args:
         in_channels: bands of the image.
+        width: channels of the first stage; 64 in VGG-16 itself.
         with_cp: recompute the activations of a stage in the backward pass instead of keeping them.
 
     Attributes:
         out_channels, strides: of the six maps.
     """
 
-    def __init__(self, in_channels: int = 3, with_cp: bool = False):
+    def __init__(self, in_channels: int = 3, with_cp: bool = False, width: int = 64):
         super().__init__()
         self.in_channels = in_channels
         self.with_cp = with_cp
-        self.out_channels = [*(stage[-1] for stage in STAGES), STAGES[-1][-1]]
+        self.out_channels = [width * factor for factor, _ in (*STAGES, STAGES[-1])]
         self.strides = [2**i for i in range(len(STAGES) + 1)]
         self.features = nn.Sequential()
         self.ends: list[int] = []  # of the stages, in self.features, where torchvision has the poolings
         channels = in_channels
-        for stage in STAGES:
-            for width in stage:
-                for part in (conv2d(channels, width, 3, init="relu"), batch_norm(width), nn.ReLU()):
+        for factor, convolutions in STAGES:
+            for _ in range(convolutions):
+                after = width * factor
+                for part in (conv2d(channels, after, 3, init="relu"), batch_norm(after), nn.ReLU()):
                     self.features.add_sublayer(str(len(self.features)), part)
-                channels = width
+                channels = after
             self.ends.append(len(self.features))
             self.features.add_sublayer(str(len(self.features)), nn.Identity())
 
