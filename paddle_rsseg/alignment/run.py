@@ -171,8 +171,8 @@ class _Run:
 
     def outputs(self) -> Iterator[Deviation]:
         self.model.eval()
-        # its layers stay in evaluation mode, but the network itself gives its auxiliary outputs
-        self.model.training = True
+        # its layers stay in evaluation mode, but the network itself may give its auxiliary outputs
+        self.model.training = self.original.auxiliary
         with paddle.no_grad():
             outputs = self.model(self.image)
             maps = self.model.maps(self.image) if hasattr(self.model, "maps") else outputs

@@ -13,6 +13,7 @@ from paddle_rsseg.losses import (
     noise,
     objectness,
     ohem,
+    point,
     region,
     ssim,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "noise",
     "objectness",
     "ohem",
+    "point",
     "region",
     "ssim",
 ]

@@ -51,6 +51,14 @@ class Segmenter(nn.Layer):
         """The heads' N×K×h×w logits at their own resolutions, main first."""
         raise NotImplementedError
 
+    def maps_and_features(self, x: paddle.Tensor) -> tuple[list[paddle.Tensor], list[paddle.Tensor]]:
+        """:meth:`maps`, and the encoder's maps that they came from, of one run; for networks with a ``backbone``."""
+        seen: list[list[paddle.Tensor]] = []
+        hook = self.backbone.register_forward_post_hook(lambda encoder, image, features: seen.append(features))
+        maps = self.maps(x)
+        hook.remove()
+        return maps, seen[0]
+
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         size = spatial_size(x)
         return [resize(logits, size, self.align_corners) for logits in self.maps(x)]

@@ -34,6 +34,8 @@ class Original:
         outputs: the file's name of an evaluated output → what it is of ours, given the network's outputs at the
             input's size and the heads' maps, each main first, auxiliary ones too.
         single_loss: part of the original's loss is computed in float32 whatever the run, so 1e-6 is all there is.
+        auxiliary: ``outputs`` are given auxiliary ones too. False: what the network gives in evaluation, because in
+            training its main output is another.
         prepare: changes our network into what the original's training makes of its own, after it was built.
     """
 
@@ -45,6 +47,7 @@ class Original:
     single_loss: bool = False
     prepare: Callable[[nn.Layer], None] | None = None
     encoder: bool = False
+    auxiliary: bool = True
 
 
 def output(index: int) -> Callable[[Outputs, Outputs], paddle.Tensor]:
