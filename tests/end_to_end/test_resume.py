@@ -19,7 +19,10 @@ OPTIONS = ("--iters", ITERS, "--save_interval", 2, "--log_iters", 3, "--keep_che
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     tiny_run.make_data(root)
-    return tiny_run.write_config(root)
+    # with chance in the loss, and a schedule: which rotation, and how far the annealing is, must come back too
+    schedule = {"type": "AnnealingSoftmaxFocalLoss", "T_max": 6, "gamma": 2.0}
+    loss = {"types": [{"type": "MultiViewConsistencyLoss", "loss": schedule}], "coef": [1]}
+    return tiny_run.write_config(root, loss=loss)
 
 
 @pytest.fixture(scope="module")
