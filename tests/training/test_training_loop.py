@@ -48,7 +48,7 @@ ANNEALED = {"type": "AnnealingSoftmaxFocalLoss", "T_max": 3}
 def make(iters=4, net=None, optimizer=None, clip=None, loss=ANNEALED, **arguments):
     paddle.seed(3)
     model = net or Net()
-    loss = build_loss({"types": [loss], "coef": [1, 0.4]})
+    loss = build_loss({"types": loss if isinstance(loss, list) else [loss], "coef": [1, 0.4]})
     optimizer = optimizer or paddle.optimizer.Momentum(
         0.1, parameters=model.parameters(), weight_decay=0.1, grad_clip=clip
     )
@@ -64,10 +64,12 @@ def weights(trainer):
 
 CONSISTENCY = {"type": "MultiViewConsistencyLoss", "loss": ANNEALED}
 MINING = {"type": "DisagreementMiningLoss"}
+ONE_OUTPUT = [CONSISTENCY, ANNEALED]  # the other output of the view takes no part
 
 
 @pytest.mark.parametrize(
-    ("parts", "loss"), [(2, ANNEALED), (3, ANNEALED), (4, ANNEALED), (2, CONSISTENCY), (4, CONSISTENCY), (2, MINING)]
+    ("parts", "loss"),
+    [(2, ANNEALED), (3, ANNEALED), (4, ANNEALED), (2, CONSISTENCY), (4, CONSISTENCY), (2, MINING), (2, ONE_OUTPUT)],
 )
 def test_accumulation_equals_the_whole_batch(parts, loss):
     """Loss, annealing and gradients; without dropout, whose masks belong to the parts, and without batch norm."""
