@@ -110,9 +110,8 @@ class DiceLoss(RegionLoss):
 
     Args:
         definition: see above.
-        activation: instead of the definition's: ``softmax``, ``sigmoid`` or ``none``.
-        ignored_as_background: the ignored pixels count, as pixels of no class at all (SegHZ).
-        ignore_index: label of the pixels that do not count.
+        activation: instead of the definition's.
+        ignored_as_background, ignore_index: see :class:`RegionLoss`.
     """
 
     def __init__(
@@ -150,9 +149,8 @@ class GeneralizedDiceLoss(RegionLoss):
         classes: ``present``: a class that the batch does not have is left out; ``all``: it has the weight 1e5, which
             drowns every other (SegHZ).
         eps: added to the denominator (SegHZ's binary toy has 1e-5, which is not little beside Σ w(A + B)).
-        activation: ``softmax``, ``sigmoid`` (SegHZ has both) or ``none``.
-        ignored_as_background: the ignored pixels count, as pixels of no class at all (SegHZ).
-        ignore_index: label of the pixels that do not count.
+        activation: SegHZ has ``softmax`` and ``sigmoid``.
+        ignored_as_background, ignore_index: see :class:`RegionLoss`.
     """
 
     def __init__(
@@ -195,9 +193,8 @@ class SoftIoULoss(RegionLoss):
 
     Args:
         definition: see above.
-        activation: instead of the definition's: ``softmax``, ``sigmoid`` or ``none``.
-        ignored_as_background: the ignored pixels count, as pixels of no class at all (SegHZ).
-        ignore_index: label of the pixels that do not count.
+        activation: instead of the definition's.
+        ignored_as_background, ignore_index: see :class:`RegionLoss`.
     """
 
     def __init__(
@@ -234,10 +231,7 @@ class TverskyLoss(RegionLoss):
         beta: price of a false negative.
         smooth: s.
         eps: added to the denominator alone.
-        activation: ``softmax``, ``sigmoid`` or ``none``.
-        per_image: one value an image, not one of the batch.
-        ignored_as_background: the ignored pixels count, as pixels of no class at all (SegHZ).
-        ignore_index: label of the pixels that do not count.
+        activation, per_image, ignored_as_background, ignore_index: see :class:`RegionLoss`.
     """
 
     def __init__(

@@ -288,6 +288,19 @@ def test_weights_of_a_split_fit_a_loss(folder, capsys):
     load_config(config(folder, type="CrossEntropyLoss", weight=weight))
 
 
+def test_a_loss_within_a_loss_learns_the_ignored_label(folder):
+    from paddle_rsseg.config import load_config
+    from paddle_rsseg.losses import build_loss
+
+    opts = ["train_dataset.ignore_index=7", "val_dataset.ignore_index=7"]
+    inner = {"type": "CrossEntropyLoss"}
+    losses = build_loss(load_config(config(folder, type="MultiViewConsistencyLoss", loss=inner), opts).loss)
+    assert {x.ignore_index for x in losses.sublayers() if hasattr(x, "ignore_index")} == {7}
+    inner["ignore_index"] = 6
+    with pytest.raises(RssegError, match=r"loss\.types\.0\.loss\.ignore_index: 6, but 7 in the data sets"):
+        load_config(config(folder, type="MultiViewConsistencyLoss", loss=inner), opts)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
