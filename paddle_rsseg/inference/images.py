@@ -10,11 +10,14 @@ from paddle_rsseg.errors import RssegError
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jp2", ".vrt", ".img", ".webp"}
 
 
-def find_images(source: Path, save_dir: Path) -> list[tuple[Path, str]]:
+def find_images(source: Path, save_dir: Path, option: str = "--image_path") -> list[tuple[Path, str]]:
     """(path, name of the results) of every image that ``source`` means.
 
     Directories keep their structure below ``save_dir``. Where two images share a name but for the suffix, the suffix
     stays in the names of the results.
+
+    Args:
+        option: what the user gave ``source`` with, for messages.
 
     Raises:
         RssegError: nothing there, or no image in it.
@@ -32,9 +35,9 @@ def find_images(source: Path, save_dir: Path) -> list[tuple[Path, str]]:
     elif source.is_file() or str(source).startswith("/vsi"):
         paths, names = [source], [Path(source.name)]
     else:
-        raise RssegError(f"--image_path {source}", "no such file or directory", "an image, a directory or a .txt list")
+        raise RssegError(f"{option} {source}", "no such file or directory", "an image, a directory or a .txt list")
     if not paths:
-        raise RssegError(f"--image_path {source}", "no images", f"files ending in {', '.join(sorted(SUFFIXES))}")
+        raise RssegError(f"{option} {source}", "no images", f"files ending in {', '.join(sorted(SUFFIXES))}")
     stems = [str(name.with_suffix("")) for name in names]
     return [
         (path, stem if stems.count(stem) == 1 else str(name))

@@ -11,7 +11,7 @@ import numpy as np
 
 from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.geo.overlay import write_overlay
-from paddle_rsseg.geo.writer import write_label_raster
+from paddle_rsseg.geo.writer import write_label_raster, write_probability_raster
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.load import open_model
 from paddle_rsseg.inference.spec import InferenceSpec
@@ -94,6 +94,7 @@ class Predictor:
         name: str | None = None,
         overlay: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        probability: int | None = None,
     ) -> list[Path]:
         """Predict an image file of any size into ``save_dir``, band by band.
 
@@ -101,13 +102,18 @@ class Predictor:
             name: of the results, may contain directories; None: the file's name without suffix.
             overlay: also write a picture of the image under its map.
             progress: ``progress(rows done, rows)``, called after each band.
+            probability: a class whose probability is written in place of the map and its picture.
 
         Returns:
-            ``…_label.tif`` (or ``.png`` without georeference) and ``…_overlay.jpg``. Each is complete or absent.
+            ``…_probability.tif`` (float32, -1 without data), else ``…_label.tif`` (or ``.png`` without georeference)
+            and ``…_overlay.jpg``. Each is complete or absent.
         """
         name = Path(path).stem if name is None else name
         with open_raster(path) as raster:
-            bands = self._counted(self.engine.bands(raster), raster.height, progress)
+            bands = self._counted(self.engine.bands(raster, probability is not None), raster.height, progress)
+            if probability is not None:
+                stem = Path(save_dir) / f"{name}_probability"
+                return [write_probability_raster(stem, bands, raster, probability, self.spec.ignore_index)]
             written = [write_label_raster(Path(save_dir) / f"{name}_label", bands, raster, self.spec)]
             if overlay:
                 written.append(write_overlay(Path(save_dir) / f"{name}_overlay.jpg", raster, written[0], self.spec))
