@@ -54,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
     run.add_argument("--no_overlay", action="store_true", help="label maps only")
+    run.add_argument(
+        "--probability", type=int, metavar="CLASS",
+        help="write the probability of this class (float32, -1 without data) in place of the label map",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -85,6 +89,8 @@ def run(args: argparse.Namespace) -> int | None:
         bands=tuple(args.bands) if args.bands else None,
     )  # fmt: skip
     spec = predictor.spec
+    if args.probability is not None and not 0 <= args.probability < spec.num_classes:
+        raise RssegError("--probability", str(args.probability), f"a class from 0 to {spec.num_classes - 1}")
     window = f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"
     print(f"mapping {len(images)} images with {args.model_path} ({window})")
     written, failed = [], 0
@@ -92,7 +98,9 @@ def run(args: argparse.Namespace) -> int | None:
         for i, (path, name) in enumerate(images):
             try:
                 share = partial(_part, progress, i, len(images))
-                written += predictor.predict_file(path, args.save_dir, name, not args.no_overlay, share)
+                written += predictor.predict_file(
+                    path, args.save_dir, name, not args.no_overlay, share, args.probability
+                )
             except RssegError as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)
