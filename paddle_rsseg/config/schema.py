@@ -353,6 +353,8 @@ class Settings(Strict):
         precision, amp_level: mixed precision; it has an effect on a GPU only.
         grad_clip: also for a PaddleSeg file that says nothing; ``{type: none}`` switches it off.
         sync_bn: statistics over all processes; ``auto``: if there are several GPUs.
+        eval_intervals: [[share of the training, iterations], …]: from that share on, so many iterations lie between
+            two evaluations; None: ``--save_interval``.
         early_stop_intervals: stop after so many evaluations without a better mIoU; None: never.
     """
 
@@ -372,6 +374,7 @@ class Settings(Strict):
     amp_level: Literal["O1", "O2"] = "O1"
     accumulate: Positive = 1
     sync_bn: bool | Literal["auto"] = "auto"
+    eval_intervals: list[tuple[Annotated[float, Field(ge=0, lt=1)], Positive]] | None = Field(None, min_length=1)
     early_stop_intervals: Positive | None = None
 
     _source: str = PrivateAttr("")

@@ -110,12 +110,13 @@ class MetricLogger(Hook):
 
 
 class Evaluation(Hook):
-    """Score the model every ``interval`` iterations, keep the best by mIoU, stop when it gets no better.
+    """Score the model now and then, keep the best by mIoU, stop when it gets no better.
 
     Args:
         evaluator: called for the scores of the model, among them ``mIoU``, on every rank, with the same result on
             each; its ``pictures()`` are for the curves.
         save_best: called on rank 0 with the scores and the iteration when the mIoU is the best so far.
+        due: whether to score after an iteration.
         patience: evaluations without a better mIoU after which training stops; None: never.
     """
 
@@ -125,14 +126,14 @@ class Evaluation(Hook):
         self,
         evaluator: Any,
         save_best: Callable[[Trainer, Mapping[str, Any]], None],
-        interval: int,
+        due: Callable[[int], bool],
         patience: int | None,
         display: Display,
         journal: Journal | None,
         curves: Curves | None,
     ):
         self.evaluator, self.save_best = evaluator, save_best
-        self.interval, self.patience = interval, patience
+        self.due, self.patience = due, patience
         self.display, self.journal, self.curves = display, journal, curves
         self.best: dict[str, Any] = {"mIoU": -1.0, "iter": 0}
         self.last: dict[str, Any] = {}
@@ -143,7 +144,7 @@ class Evaluation(Hook):
 
     def after_step(self, trainer: Trainer) -> None:
         k = trainer.iteration
-        if k % self.interval and k != trainer.iters:
+        if not self.due(k):
             return
         start = time.perf_counter()
         trainer.model.eval()

@@ -25,10 +25,12 @@ from paddle_rsseg.training.display import Display
 from paddle_rsseg.training.hooks import Checkpointer, Evaluation, Journal, MetricLogger
 from paddle_rsseg.training.loop import Hook, Trainer
 from paddle_rsseg.training.precision import Precision
-from paddle_rsseg.training.schedule import build_schedule
+from paddle_rsseg.training.schedule import build_schedule, evaluation_due
 
 #: settings that resuming does not compare one by one
-_TOLD_ELSEWHERE = {"batch_size", "accumulate", "seed", "precision", "amp_level", "early_stop_intervals"}
+_TOLD_ELSEWHERE = {
+    "batch_size", "accumulate", "seed", "precision", "amp_level", "early_stop_intervals", "eval_intervals",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class RunOptions:
 
     Attributes:
         save_dir: where checkpoints, ``metrics.jsonl`` and curves go.
-        save_interval: iterations between checkpoints, and between evaluations with ``do_eval``.
+        save_interval: iterations between checkpoints, and between evaluations with ``do_eval`` where the settings'
+            ``eval_intervals`` do not say otherwise.
         resume_model: an ``iter_N`` directory to go on from, or ``auto``: the latest of ``save_dir``, if any.
         do_eval: score the validation set at every checkpoint and keep the best in ``best_model/``.
         use_vdl: curves and sample predictions for VisualDL in ``save_dir/vdl``.
@@ -211,8 +214,8 @@ def _train(settings: Settings, options: RunOptions, device: str) -> TrainResult:
     evaluation = None
     if options.do_eval:
         evaluation = Evaluation(
-            Evaluator(settings, parts, device), checkpointer.save_best, options.save_interval,
-            settings.early_stop_intervals, display, journal, curves,
+            Evaluator(settings, parts, device), checkpointer.save_best,
+            evaluation_due(settings, options.save_interval), settings.early_stop_intervals, display, journal, curves,
         )  # fmt: skip
         hooks.append(evaluation)
     hooks.append(checkpointer)  # last: it saves the others' states

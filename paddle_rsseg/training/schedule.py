@@ -40,6 +40,22 @@ def build_schedule(settings: schema.LrScheduler, iters: int) -> Schedule:
     return rate
 
 
+def evaluation_due(settings: schema.Settings, interval: int) -> Callable[[int], bool]:
+    """Whether the model is scored after iteration k: at the multiples of ``eval_intervals``, and after the last.
+
+    Args:
+        interval: of the part of the training that ``eval_intervals`` leaves out.
+    """
+    starts = [(share * settings.iters, every) for share, every in settings.eval_intervals or ()]
+
+    def due(iteration: int) -> bool:
+        begun = [(start, every) for start, every in starts if iteration > start]
+        every = max(begun)[1] if begun else interval
+        return iteration % every == 0 or iteration == settings.iters
+
+    return due
+
+
 def _decay(settings: schema.LrScheduler, span: int) -> Callable[[int], float]:
     """Rate after t iterations of a decay over ``span`` iterations, without the warm-up."""
     base = settings.learning_rate

@@ -294,6 +294,7 @@ def keys(value: object, path: tuple = ()) -> list[tuple]:
 FULL = load_config(
     PATCH,
     ["test_config={is_slide: True, crop_size: 896, stride: 512}", "early_stop_intervals=5",
+     "eval_intervals=[[0, 5], [0.5, 2]]",
      "model.backbone={type: ResNet50}", "lr_scheduler.decay_steps=100",
      "test_dataset={type: Dataset, dataset_root: ., num_classes: 16, test_path: x}"],
 )  # fmt: skip

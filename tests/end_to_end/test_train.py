@@ -93,6 +93,11 @@ def test_best_model_holds_the_weights_of_the_best_evaluation(data, tmp_path):
         np.testing.assert_array_equal(kept[name], named[name])
 
 
+def test_evaluations_by_the_settings_and_not_by_the_checkpoints(data, tmp_path):
+    train(data, tmp_path, do_eval=True, save_interval=6, iters=6, opts=["eval_intervals=[[0, 3], [0.5, 1]]"])
+    assert [line["iter"] for line in journal(tmp_path) if "evaluation" in line] == [3, 4, 5, 6]
+
+
 def test_early_stop_and_its_resumption(data, tmp_path):
     overrides = {"do_eval": True, "save_interval": 1, "learning_rate": 1e-12, "iters": 20, "early_stop_intervals": 2}
     result = train(data, tmp_path, **overrides)

@@ -1,11 +1,13 @@
 """The closed forms against Paddle's schedulers, iteration by iteration."""
 
+from types import SimpleNamespace
+
 import pytest
 from paddle.optimizer import lr
 from pydantic import ValidationError
 
 from paddle_rsseg.config import schema
-from paddle_rsseg.training.schedule import build_schedule
+from paddle_rsseg.training.schedule import build_schedule, evaluation_due
 
 ITERS = 20
 
@@ -140,3 +142,16 @@ def test_system_es_restarts_end_with_epochs_3_9_and_21():
 def test_changes_of_hangzhous_other_schedules():
     step = schema.StepDecay(type="StepDecay", learning_rate=0.1, step_size=5, gamma=0.5, warmup_iters=2)
     assert ours(step)[:9] == pytest.approx([0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_evaluations_become_more_frequent(order):
+    """System H, 40 epochs of 3 iterations: every 5 epochs, every 2 from the middle on, at last every one."""
+    intervals = [[0, 15], [0.5, 6], [0.75, 3]][::order]
+    settings = SimpleNamespace(iters=120, eval_intervals=intervals)
+    due = [k for k in range(1, 121) if evaluation_due(settings, 1)(k)]
+    assert due == [15, 30, 45, 60, 66, 72, 78, 84, 90, *range(93, 121, 3)]
+    settings = SimpleNamespace(iters=10, eval_intervals=[[0.5, 2]])
+    assert [k for k in range(1, 11) if evaluation_due(settings, 3)(k)] == [3, 6, 8, 10]
+    settings = SimpleNamespace(iters=10, eval_intervals=None)
+    assert [k for k in range(1, 11) if evaluation_due(settings, 3)(k)] == [3, 6, 9, 10]

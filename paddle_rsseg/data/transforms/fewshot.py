@@ -60,7 +60,8 @@ class FewShotCrop:
             raise RssegError(sample.get("name", "image"), "no label", "a label, by which FewShotCrop chooses a window")
         side = self.crop_size
         sample = padded(sample, side, side, self.im_padding_value, self.ignore_index)
-        windows = list(grid(*sample["label"].shape, (side, side), (self.stride, self.stride)))
+        height, width = sample["label"].shape
+        windows = list(grid(height, width, (side, side), (self.stride, self.stride)))
         rare = self.rare[sample["label"]]
         shares = [rare[window.slices].mean() for window in windows]
         candidates = [i for i, share in enumerate(shares) if share >= self.min_ratio]

@@ -119,7 +119,7 @@ class RandomBlur:
         if rng.random() >= self.prob:
             return sample
         if self.sigma is not None:
-            return self._gaussian(sample, rng.uniform(*self.sigma))
+            return self._gaussian(sample, rng.uniform(self.sigma[0], self.sigma[1]))
         size = int(rng.choice((3, 5, 7, 9)))
         kind = self.blur_type
         if kind == "random":
