@@ -19,6 +19,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.models.backbones.deformable import deform
 from paddle_rsseg.models.backbones.recomputation import checkpointed
 from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.layers import batch_norm, conv2d
@@ -120,6 +121,11 @@ class ResNet(ResidualEncoder):
         avg_down: (v1d) the shortcut halves the resolution with a 2×2 mean, not by leaving out pixels.
         groups, width_per_group: of :class:`Bottleneck`; ResNeXt-50 32×4d has 32 and 4.
         finest_stride: 4, or 2 for one more map in front, the stem's.
+        deformable: for each stage, how many of its last blocks have a deformable 3×3
+            (:mod:`paddle_rsseg.models.backbones.deformable`); SegHZ has (0, 4, 6, 3), or (0, 4, 23, 3) in ResNet-101,
+            with ``multi_grid`` (1, 2).
+        deformable_interval: n: of these blocks only those with the numbers 0, n, 2n, … in their stage, but all of the
+            last stage; SegHZ's ResNet-101 has 3.
     """
 
     def __init__(
@@ -142,6 +148,8 @@ class ResNet(ResidualEncoder):
         groups: int = 1,
         width_per_group: int = 64,
         finest_stride: Literal[2, 4] = 4,
+        deformable: Sequence[int] | None = None,
+        deformable_interval: int = 1,
     ):
         super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
@@ -168,6 +176,8 @@ class ResNet(ResidualEncoder):
 
         stages = plan_stages(depths, output_stride, contract_dilation, multi_grid, multi_grid_absolute)
         self.add_stages(stages, stem_channels, block.expansion, make_block, make_shortcut, project_first)
+        if deformable is not None:
+            deform(self.stages, deformable, deformable_interval)
         self.freeze_first(freeze_at, self.conv1, self.bn1)
 
     def stem(self, x: paddle.Tensor) -> paddle.Tensor:
