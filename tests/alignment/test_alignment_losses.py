@@ -14,7 +14,7 @@ import paddle
 import pytest
 from golden_case import golden_files
 
-from paddle_rsseg.data.class_weights import enet
+from paddle_rsseg.data.class_weights import enet, entropy
 from paddle_rsseg.data.soft import edge_smooth_targets
 from paddle_rsseg.losses import build_loss
 from paddle_rsseg.losses.label_smoothing import soft_cross_entropy
@@ -207,6 +207,14 @@ def test_dice_with_cross_entropy():
     assert (of_dice + of_pixels).item() == pytest.approx(theirs, rel=1e-12)
 
 
+SENSITIVITY = {
+    "type": "TverskyLoss",
+    "alpha": 0.0,
+    "beta": 1.0,
+    "smooth": 0.0,
+    "eps": 1e-5,
+    "activation": "sigmoid",
+}
 BINARY = {
     "binary_bce": {"type": "BCELoss"},
     "binary_weighted_bce": {"type": "BCELoss", "pos_weight": [0.25 / 0.75]},
@@ -223,14 +231,9 @@ BINARY = {
         "activation": "sigmoid",
     },
     # sensitivity is a score: 1 - the Tversky loss that punishes only what is missed
-    "binary_sensitivity": {
-        "type": "TverskyLoss",
-        "alpha": 0.0,
-        "beta": 1.0,
-        "smooth": 0.0,
-        "eps": 1e-5,
-        "activation": "sigmoid",
-    },
+    "binary_sensitivity": SENSITIVITY,
+    # and specificity is the sensitivity to the other class
+    "binary_specificity": SENSITIVITY,
 }
 
 
@@ -242,10 +245,11 @@ def test_seghz_binary(test, dtype):
     # three maps an image that have nothing to do with each other: six images of one channel
     prob = paddle.to_tensor(SEGHZ["prob"].astype(dtype), stop_gradient=False)
     label = paddle.to_tensor(SEGHZ["binary_target"].astype("int64").reshape(6, 16, 16))
-    value = build_loss({"types": [BINARY[test["function"]]], "coef": [1.0]}).losses[0](
-        logit(prob).reshape([6, 1, 16, 16]), label
-    )
-    if test["function"] == "binary_sensitivity":
+    logits, spec = logit(prob).reshape([6, 1, 16, 16]), BINARY[test["function"]]
+    if test["function"] == "binary_specificity":
+        logits, label = -logits, 1 - label
+    value = build_loss({"types": [spec], "coef": [1.0]}).losses[0](logits, label)
+    if spec is SENSITIVITY:
         value = 1 - value
     compare(test, SEGHZ, value, {"/grad/prob": prob}, dtype)
 
@@ -309,3 +313,16 @@ def test_class_weights():
     label = SEGHZ["label"]
     counts = np.bincount(label[label != 255], minlength=7)
     np.testing.assert_allclose(enet(counts), SEGHZ["class_weights_from_counts"], rtol=1e-12)
+
+
+def test_entropy():
+    """Of the mean frequencies of the images chosen so far, for each image that the original chose."""
+    chosen = SEGHZ["entropy/freqs"][SEGHZ["entropy/order"]]
+    ours = [entropy(chosen[: i + 1].mean(0)) for i in range(len(chosen))]
+    np.testing.assert_allclose(ours, SEGHZ["entropy/values"], rtol=1e-12)
+
+
+def test_no_loss_of_the_original_is_left_out():
+    compared = {test["function"] for test in SEGHZ_TESTS} | set(BINARY)
+    apart = {"SegmentationLosses_dice_ce", "binary_general_dice_loss"}
+    assert {test["function"] for test in SEGHZ_META["tests"]} == compared | apart
