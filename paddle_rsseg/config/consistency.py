@@ -95,6 +95,11 @@ def _complete_model(settings: Settings, num_classes: int | None, channels: int |
                 "the same number", "the ignored label is no class",
             )  # fmt: skip
         added["num_classes"] = given if given is not None else num_classes
+        if added["num_classes"] == 1:
+            raise RssegError(
+                settings.place("model.num_classes"), "1 class, which every pixel would be", "2 or more",
+                "one class against all others are two: give the data sets label_map: {value: 0 or 1, …}",
+            )  # fmt: skip
     if "in_channels" in takes:
         backbone = model.args.get("backbone")
         where = "model.in_channels"
