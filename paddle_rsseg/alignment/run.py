@@ -139,8 +139,11 @@ class _Run:
         self.case, self.expected, self.meta = case, case.expected, case.meta
         self.pairs: dict[str, dict[str, Pair]] = {step: {} for step in STEPS}
         self.double = dtype == "float64"
-        self.optimizer_steps = self.meta["train"]["steps"] if steps is None else steps
         self.original = case.original()
+        all_steps = self.meta["train"]["steps"]
+        if self.double and self.original.followed is not None:
+            all_steps = self.original.followed
+        self.optimizer_steps = all_steps if steps is None else steps
         self.model = (build_backbone if self.original.encoder else create_model)(self.original.model)
         if self.original.prepare:
             self.original.prepare(self.model)

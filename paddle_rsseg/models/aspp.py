@@ -130,7 +130,10 @@ class JointASPP(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         together = paddle.concat([branch(x) for branch in self.branches], axis=1)
-        return self.norm(self.reduction(together) + self.pool(global_mean(x)))
+        size = spatial_size(x)
+        # as large as the map: ONNX Runtime would make the addition part of a convolution, which does not broadcast
+        mean = self.pool(global_mean(x)).expand([-1, -1, size[0], size[1]])
+        return self.norm(self.reduction(together) + mean)
 
 
 class DenseASPP(nn.Layer):

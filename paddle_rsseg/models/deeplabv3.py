@@ -32,7 +32,7 @@ WIRINGS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "aux_head": True,
         "align_corners": False,
-        "norm_momentum": 0.9,
+        "norm_momentum": None,
     },
 }
 # JasmineRain/NAIC_AI-RS, whose ASPP is mapillary's
@@ -129,7 +129,8 @@ class DeepLabV3(Segmenter):
         aux_head: a second output from the encoder's last map but one, while training.
         aux_channels: of its 3×3 convolution; None: a quarter of that map's.
         align_corners: of the last up-sampling.
-        norm_momentum: share of the old running statistics that an update keeps, in every BatchNorm, the encoder's too.
+        norm_momentum: share of the old running statistics that an update keeps, in the encoder's BatchNorms: 0.99 in
+            ``naic``, elsewhere what the encoder has; the head's keep 0.9.
         with_cp: of the backbone: recompute activations in the backward pass to save memory.
 
     Raises:
@@ -186,10 +187,11 @@ class DeepLabV3(Segmenter):
         self.num_classes, self.in_channels = num_classes, self.backbone.in_channels
         self.min_multiple, self.align_corners = max(strides), options.pop("align_corners")
         has_aux, momentum = options.pop("aux_head"), options.pop("norm_momentum")
+        if momentum is not None:
+            set_momentum(self.backbone, momentum)
         rates = rates or ((12, 24, 36) if strides[-1] == 8 else (6, 12, 18))
         self.head = DeepLabV3Head(widths[-1], num_classes, rates, **options)
         self.aux_head = FCNHead(widths[-2], num_classes, aux_channels or widths[-2] // 4) if has_aux else None
-        set_momentum(self, momentum)
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.backbone(x)

@@ -31,7 +31,8 @@ class DenseASPP(Segmenter):
         rates: dilations of the blocks, in their order.
         hidden, growth: channels inside a block, and those that it adds.
         dropout: behind each block, and before the classifier.
-        norm_momentum: share of the old running statistics that an update keeps, in every BatchNorm, the encoder's too.
+        norm_momentum: share of the old running statistics that an update keeps, in the encoder's BatchNorms; the head's
+            keep 0.9.
         align_corners: of the last up-sampling.
         with_cp: of the backbone: recompute activations in the backward pass to save memory.
     """
@@ -59,12 +60,12 @@ class DenseASPP(Segmenter):
             output_stride=output_stride,
             with_cp=with_cp,
         )
+        set_momentum(self.backbone, norm_momentum)
         self.num_classes, self.in_channels = num_classes, self.backbone.in_channels
         self.min_multiple, self.align_corners = max(self.backbone.strides), align_corners
         dense = aspp.DenseASPP(self.backbone.out_channels[-1], rates, hidden, growth, dropout)
         classifier = conv2d(dense.out_channels, num_classes, 1)
         self.head = nn.Sequential(("aspp", dense), ("dropout", nn.Dropout(dropout)), ("classifier", classifier))
-        set_momentum(self, norm_momentum)
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         return [self.head(self.backbone(x)[-1])]

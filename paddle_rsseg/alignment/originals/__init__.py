@@ -37,6 +37,7 @@ class Original:
         auxiliary: ``outputs`` are given auxiliary ones too. False: what the network gives in evaluation, because in
             training its main output is another.
         prepare: changes our network into what the original's training makes of its own, after it was built.
+        followed: updates up to which the file's run can be repeated in float64; None: all of them.
     """
 
     model: Mapping[str, Any]
@@ -47,6 +48,7 @@ class Original:
     single_loss: bool = False
     prepare: Callable[[nn.Layer], None] | None = None
     encoder: bool = False
+    followed: int | None = None
     auxiliary: bool = True
 
 

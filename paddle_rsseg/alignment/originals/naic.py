@@ -47,7 +47,7 @@ def pspnet(meta: Meta) -> Original:
 
 @original("naic/denseaspp*")
 def denseaspp(meta: Meta) -> Original:
-    return Original(context.naic_denseaspp(meta), cross_entropy(), prepare=context.functional_dropout)
+    return Original(context.naic_denseaspp(meta), cross_entropy(), prepare=context.functional_dropout, followed=2)
 
 
 @original("naic/refinenet*")
