@@ -37,7 +37,7 @@ class PSPHead(nn.Layer):
 class HRNetPSP(HRNetSegmenter):
     """HRNet whose maps, concatenated, go through a pyramid of means and then to the classifier.
 
-    With ``aux_head``, a second output while training (SegHZ weighs it 0.4); such a network can also start from a
+    With ``aux_head``, a second output while training (SegHZ's losses: 1 and 0.8); such a network can also start from a
     trained plain HRNet: with ``pretrained`` its head becomes the auxiliary head, and only the new head starts anew.
 
     Args:

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 import pytest
 from contract import ModelContract
+from safetensors.numpy import save_file
 
 from paddle_rsseg.alignment.run import default_dtype
 from paddle_rsseg.errors import RssegError
@@ -16,6 +17,7 @@ from paddle_rsseg.inference.backends import save_static, static_files
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.deformable import DeformableConv2D, deform
 from paddle_rsseg.models.backbones.resnet import Bottleneck, ResNet
+from paddle_rsseg.weights import load_pretrained
 
 
 @pytest.mark.slow
@@ -120,6 +122,23 @@ def test_they_dilate_and_stride_as_the_convolutions_in_their_places():
         ([1, 1], [4, 4], [1, 1], [4, 4]),
     ]
     assert [feature.shape[2:] for feature in net(paddle.randn([1, 3, 61, 40]))] == [[16, 10], [8, 5], [4, 3], [4, 3]]
+
+
+def test_starts_from_the_weights_of_a_plain_resnet(tmp_path):
+    plain = ResNet(Bottleneck, (1, 1, 1, 1))
+    names = {"_mean": "running_mean", "_variance": "running_var"}
+    state = {}
+    for name, tensor in plain.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        state[f"{layer}.{names.get(kind, kind)}"] = tensor.numpy()
+    save_file(state, tmp_path / "plain.safetensors")
+    net = ResNet(Bottleneck, (1, 1, 1, 1), deformable=(0, 0, 1, 0))
+    net.layer3[0].conv2.taps.bias.set_value(np.ones(27, np.float32))
+    report = load_pretrained(net, tmp_path / "plain.safetensors")
+    assert report.complete
+    assert set(report.adapted) == {"layer3.0.conv2.taps.weight", "layer3.0.conv2.taps.bias"}
+    np.testing.assert_array_equal(net.layer3[0].conv2.weight.numpy(), plain.layer3[0].conv2.weight.numpy())
+    assert not net.layer3[0].conv2.taps.bias.numpy().any()
 
 
 @pytest.mark.parametrize(

@@ -132,5 +132,6 @@ LAYOUTS = [
         scope="backbone",
         unused=r"^fc\.",
         why=IMAGENET,
+        filled=[(r"^layer\d\.\d+\.conv2\.taps\.", 0.0)],  # of convolutions that are deformable only here
     ),
 ]
