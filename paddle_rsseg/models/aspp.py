@@ -8,7 +8,7 @@ from typing import Literal
 import paddle
 import paddle.nn as nn
 
-from paddle_rsseg.models.layers import batch_norm, conv2d, conv_bn_relu, global_mean, spatial_size
+from paddle_rsseg.models.layers import LeakyReLU, batch_norm, conv2d, conv_bn_relu, global_mean, spatial_size
 
 #: what stands between the depthwise and the pointwise half of a separable convolution
 Between = Literal["nothing", "norm", "norm_relu"]
@@ -119,7 +119,7 @@ class JointASPP(nn.Layer):
             return conv2d(a, b, kernel, "relu", dilation=dilation, bias_attr=False)
 
         def norm(width: int) -> nn.Layer:
-            return nn.Sequential(batch_norm(width), nn.LeakyReLU(0.01))
+            return nn.Sequential(batch_norm(width), LeakyReLU(0.01))
 
         branches = [conv(in_channels, channels)] + [conv(in_channels, channels, 3, rate) for rate in rates]
         self.branches = nn.LayerList(branches)
@@ -130,10 +130,7 @@ class JointASPP(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         together = paddle.concat([branch(x) for branch in self.branches], axis=1)
-        size = spatial_size(x)
-        # as large as the map: ONNX Runtime would make the addition part of a convolution, which does not broadcast
-        mean = self.pool(global_mean(x)).expand([-1, -1, size[0], size[1]])
-        return self.norm(self.reduction(together) + mean)
+        return self.norm(self.reduction(together) + self.pool(global_mean(x)))
 
 
 class DenseASPP(nn.Layer):

@@ -80,6 +80,17 @@ def batch_norm(channels: int, frozen: bool = False, momentum: float = 0.9, epsil
     return norm
 
 
+class LeakyReLU(nn.Layer):
+    """x where it is positive, else ``slope`` · x. Paddle's own loses its slope on the way to ONNX."""
+
+    def __init__(self, slope: float):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return paddle.maximum(x, self.slope * x)
+
+
 def set_momentum(layer: nn.Layer, momentum: float) -> None:
     """Every BatchNorm in ``layer`` keeps this share of its old statistics from now on (see :func:`batch_norm`)."""
     for part in layer.sublayers(include_self=True):
