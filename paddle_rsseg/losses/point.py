@@ -14,26 +14,18 @@ from paddle_rsseg.registry import LOSSES
 class PointLoss(PixelLoss):
     """Mean cross entropy over the points that count, Σℓ / n, against the label at each point.
 
-    Takes N×(K+2)×P×1: K logits and behind them the point's x and y in [0, 1], to which no gradient flows; and the
-    N×H×W label of the whole image.
+    Takes N×(K+2)×P×1: K logits and behind them the point's x and y, from 0 at one edge of the image to 1 at the other,
+    to which no gradient flows; and the N×H×W label of the whole image.
 
     Args:
         ignore_index: a point with this label does not count.
         sampling: a point has the label of the ``nearest`` pixel (detectron2, NAIC_AI-RS's RendUNet), or of its four
             neighbours the one with the largest ``bilinear`` weight (NAIC_AI-RS's RendDANet), ignored ones among them.
-        align_corners: 0 and 1 are the centres of the outer pixels, as in NAIC_AI-RS; False: their outer edges. As the
-            point head has it.
     """
 
-    def __init__(
-        self,
-        ignore_index: int = 255,
-        sampling: Literal["nearest", "bilinear"] = "nearest",
-        align_corners: bool = False,
-    ):
+    def __init__(self, ignore_index: int = 255, sampling: Literal["nearest", "bilinear"] = "nearest"):
         super().__init__(ignore_index)
         self.sampling = choice(sampling, ("nearest", "bilinear"), "PointLoss.sampling")
-        self.align_corners = align_corners
 
     def value(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         logits, points = logits[:, :-2], logits[:, -2:].detach()
@@ -45,7 +37,8 @@ class PointLoss(PixelLoss):
     def labels_at(self, points: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
         """N×2×P points and N×H×W labels → N×P labels."""
         height, width = label.shape[1:]
-        x, y = (self.position(points[:, i], length) for i, length in enumerate((width, height)))
+        # from edges to the centres of the outer pixels
+        x, y = ((points[:, i] * length - 0.5).clip(0.0, length - 1.0) for i, length in enumerate((width, height)))
         if self.sampling == "nearest":
             return _pick(label, x.round(), y.round())
         left, top = x.floor(), y.floor()
@@ -65,11 +58,6 @@ class PointLoss(PixelLoss):
         )
         best = votes.argmax(0).unsqueeze(0)
         return paddle.take_along_axis(paddle.stack([label for label, _ in corners]), best, 0).squeeze(0)
-
-    def position(self, coordinate: paddle.Tensor, length: int) -> paddle.Tensor:
-        """From [0, 1] to where 0 is the first pixel's centre and ``length - 1`` the last one's."""
-        place = coordinate * (length - 1) if self.align_corners else coordinate * length - 0.5
-        return place.clip(0.0, length - 1.0)
 
 
 def _pick(label: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:

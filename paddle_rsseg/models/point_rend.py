@@ -9,8 +9,8 @@ import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.models.base import Heritage, Segmenter
 from paddle_rsseg.models import layers
+from paddle_rsseg.models.base import Heritage, Segmenter
 from paddle_rsseg.models.layers import resize, spatial_size
 from paddle_rsseg.models.points import PointHead, fraction
 from paddle_rsseg.registry import MODELS
@@ -63,8 +63,9 @@ class PointRend(PointSegmenter):
         features: which of the encoder's maps the points see, counted from the finest.
         steps: of the subdivision; each doubles the size and the last ends at that of the image. log2 of the stride of
             the network's logits: 2 for logits at 1/4.
-        channels, hidden_layers, bias, coarse_each_layer, points, oversample, importance, refined, align_corners, centres,
-            coarse: of the point head (:class:`.points.PointHead`).
+        channels, hidden_layers, bias, coarse_each_layer, points, oversample, importance, refined, centres, coarse: of
+            the point head (:class:`.points.PointHead`).
+        align_corners: of the point head. None: as the network has it in its last up-sampling.
         freeze: only the point head trains; the network stays in evaluation mode, statistics of its norms included, and
             gives no auxiliary outputs.
 
@@ -89,7 +90,7 @@ class PointRend(PointSegmenter):
         oversample: float = 3,
         importance: float = 0.75,
         refined: int = 8192,
-        align_corners: bool = False,
+        align_corners: bool | None = None,
         centres: bool | None = None,
         coarse: Literal["first", "last"] = "first",
         freeze: bool = False,
@@ -113,7 +114,7 @@ class PointRend(PointSegmenter):
             oversample,
             importance,
             refined,
-            align_corners,
+            self.align_corners if align_corners is None else align_corners,
             centres,
             coarse,
         )
@@ -129,7 +130,7 @@ class PointRend(PointSegmenter):
         maps, encoded = self.network.maps_and_features(x)
         features = [encoded[i] for i in self.features]
         if self.training:
-            return [*maps, self.point_head.train_output(maps[0], features)]
+            return [*maps, self.point_head.train_output(maps[0], features, spatial_size(x))]
         logits = maps[0]
         for step in range(self.steps):
             size = fraction(spatial_size(x), 2 ** (self.steps - 1 - step))
@@ -152,16 +153,14 @@ def _network(model: str | Mapping[str, Any] | nn.Layer, **options: int | None) -
                 "model.model",
                 "'pretrained'",
                 "it beside model.model",
-                "the weights of the network may begin a PointRend",
+                "the bare network's weights may begin it",
             )
         model = create_model({**given, **model_spec(model)})
     for key, value in given.items():
         if getattr(model, key) != value:
             raise RssegError(f"model.model.{key}", str(getattr(model, key)), f"{value}, as model.{key} says")
     if not hasattr(model, "backbone"):
-        raise RssegError(
-            "model.model", f"{type(model).__name__} has no encoder of its own", "a network with a 'backbone'"
-        )
+        raise RssegError("model.model", f"{type(model).__name__}, which has no encoder apart", "one with a 'backbone'")
     return model
 
 

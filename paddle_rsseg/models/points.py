@@ -13,6 +13,7 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.layers import conv2d, full_precision, resize, spatial_size
 
 
@@ -60,7 +61,7 @@ def training_points(
 ) -> paddle.Tensor:
     """N×count×2 random points, most of them where N×K×h×w logits are undecided.
 
-    Of ``oversample · count`` points drawn evenly the ⌊importance · count⌋ most uncertain stay; the rest is drawn evenly.
+    Of ``oversample · count`` points drawn evenly the ⌊importance · count⌋ most uncertain stay; others are added evenly.
 
     Args:
         draw: uniform numbers in [0, 1) of the given shape. The default is Paddle's global generator, so the same seed
@@ -130,6 +131,9 @@ class PointHead(nn.Layer):
         coarse: the coarse logits at a refined pixel are those of the head (``first``, as in detectron2) or those of the
             step before (``last``).
 
+    Raises:
+        RssegError: numbers of points that are none.
+
     Attributes:
         draw: where random points come from (:func:`training_points`).
     """
@@ -151,6 +155,12 @@ class PointHead(nn.Layer):
         coarse: Literal["first", "last"] = "first",
     ):
         super().__init__()
+        if not 1 <= int(importance * points) <= points:
+            raise RssegError("model.importance", f"{importance} of {points} points", "1 to all of them")
+        if oversample < 1:
+            raise RssegError("model.oversample", str(oversample), "at least 1")
+        if refined < 1:
+            raise RssegError("model.refined", str(refined), "at least 1", "or the network without PointRend")
         self.coarse_each_layer, self.coarse = coarse_each_layer, coarse
         self.points, self.oversample, self.importance, self.refined = points, oversample, importance, refined
         self.align_corners = align_corners
@@ -177,13 +187,19 @@ class PointHead(nn.Layer):
         fine = paddle.concat([sample(x, points, self.align_corners) for x in features], axis=1)
         return self(sample(coarse, points, self.align_corners), fine)
 
-    def train_output(self, coarse: paddle.Tensor, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
+    def train_output(
+        self, coarse: paddle.Tensor, features: Sequence[paddle.Tensor], size: Sequence[int]
+    ) -> paddle.Tensor:
         """N×(K+2)×P×1: logits at random points and behind them the points' x and y, for :class:`.PointLoss`.
 
-        In float32 at least, also inside mixed precision.
+        In float32 at least, also inside mixed precision. There 0 and 1 are the edges of the image, whose (height,
+        width) is ``size``, whatever ``align_corners`` says of the maps.
         """
         points = training_points(coarse, self.points, self.oversample, self.importance, self.align_corners, self.draw)
         logits = full_precision(self.at(points, coarse, features))
+        if self.align_corners:
+            extent = paddle.to_tensor([size[1], size[0]], points.dtype)  # x before y
+            points = (points * (extent - 1) + 0.5) / extent
         return paddle.concat([logits, points.transpose([0, 2, 1]).unsqueeze(3).astype(logits.dtype)], axis=1)
 
     def refine(

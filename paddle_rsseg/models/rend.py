@@ -25,10 +25,10 @@ NAIC: dict[str, Any] = {"coarse_each_layer": False, "align_corners": True, "coar
 class RendDANet(PointRend):
     """DANet refined by points that see the map of ``layer2``, also at 1/8 of the image.
 
-    Outputs as those of :class:`.PointRend`; its loss is ``[CrossEntropyLoss, {type: PointLoss, sampling: bilinear,
-    align_corners: true}]``. The original trains it in two steps: a DANet, then, with ``freeze`` and ``pretrained``, the
-    point head alone. There the frozen DANet's norms still follow the batches, here they rest; the original's input
-    width of the point head is that of 15 classes, here that of any number.
+    Outputs as those of :class:`.PointRend`; the losses are a CrossEntropyLoss and ``{type: PointLoss, sampling:
+    bilinear}``. The original trains it in two steps: a DANet, then, with ``freeze`` and ``pretrained``, the point head
+    alone. There the frozen DANet's norms still follow the batches, here they rest; there
+    the point head is made for 15 classes, here for any number.
 
     Args:
         num_classes: K.
@@ -91,7 +91,7 @@ class RendUNet(PointSegmenter):
 
     No U-Net in spite of its name. The heads see ``layer1``, the stem and two convolutions of the image itself. (The
     original holds two more heads, which nothing uses.) In training four outputs: logits, and the points' of the three
-    heads; its loss is ``[CrossEntropyLoss, and three times {type: PointLoss, sampling: nearest, align_corners: true}]``.
+    heads; the losses are a CrossEntropyLoss and three times ``{type: PointLoss}``.
 
     Args:
         num_classes: K.
@@ -169,7 +169,7 @@ class RendUNet(PointSegmenter):
             size = fraction(spatial_size(x), 4 // 2**i)
             if self.training:
                 logits = resize(logits, size, self.align_corners)
-                outputs.append(head.train_output(logits, [fine[i]]))
+                outputs.append(head.train_output(logits, [fine[i]], spatial_size(x)))
             else:
                 logits = head.refine(logits, coarse, [fine[i]], size)
         return outputs if self.training else [logits]

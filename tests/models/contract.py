@@ -40,6 +40,8 @@ class ModelContract:
     onnx_tolerance = 1e-4
     #: channels of the auxiliary outputs that are not logits of the classes, by their place
     aux_channels: dict[int, int] = {}
+    #: shapes, behind the batch's axis, of the auxiliary outputs that are no maps at the image's size, by their place
+    aux_shapes: dict[int, list[int]] = {}
 
     def build(self, **overrides) -> paddle.nn.Layer:
         paddle.seed(0)
@@ -106,8 +108,9 @@ class ModelContract:
         model = trainable
         outputs = model(image(model, (64, 64)))
         assert len(outputs) == self.train_outputs
-        channels = [self.aux_channels.get(i, CLASSES) for i in range(self.train_outputs)]
-        assert [output.shape for output in outputs] == [[2, c, 64, 64] for c in channels]
+        maps = {i: [self.aux_channels.get(i, CLASSES), 64, 64] for i in range(self.train_outputs)}
+        assert [output.shape[1:] for output in outputs] == list({**maps, **self.aux_shapes}.values())
+        assert all(len(output) == 2 for output in outputs)
         paddle.add_n([(output**2).mean() for output in outputs]).backward()
         for name, parameter in learnable(model).items():
             assert parameter.grad is not None, f"{name} has no gradient"

@@ -39,7 +39,7 @@ def rendunet(meta: Meta) -> Original:
 
 def losses(heads: int, sampling: str) -> dict[str, Any]:
     """Of the coarse logits and of the points of all heads, with equal weights."""
-    points = {"type": "PointLoss", "sampling": sampling, "align_corners": True}
+    points = {"type": "PointLoss", "sampling": sampling}
     return {"types": [{"type": "CrossEntropyLoss"}, *[points] * heads], "coef": [1.0] * (1 + heads)}
 
 
