@@ -25,6 +25,10 @@ class Window(NamedTuple):
         return self.x1 - self.x0
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """``array[window.slices]`` is the window of an H×W×… array."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
@@ -57,19 +61,38 @@ def grid(height: int, width: int, size: tuple[int, int], stride: tuple[int, int]
             yield Window(y0, y1, x0, min(x0 + size[1], width))
 
 
+#: weights of a window's pixels
+WEIGHTS = ("uniform", "linear", "cosine", "gaussian", "centre")
+
+
 def blend_weights(height: int, width: int, kind: str = "uniform") -> np.ndarray:
     """H×W float32 weights by which overlapping windows are averaged; always positive.
 
-    ``uniform``: 1 everywhere, the protocol of the published scores. ``cosine``: a raised cosine that falls
-    towards the border of the window, where a network sees least context, so that no seam shows.
+    They are products of a row's and a column's, sampled at pixel centres; t runs from 0 to 1 across the window.
+
+    ========  =====================================================================================================
+    uniform   1: the protocol of the published scores
+    linear    a tent, min(t, 1 - t)
+    cosine    a raised cosine, sin²(πt): falls towards the border, where a network sees least, so that no seam shows
+    gaussian  exp(-(t - ½)² / 2σ²) with σ = 1/8 (MONAI, nnU-Net)
+    centre    1 in the inner half, next to nothing outside: the border counts only where no other window reaches
+    ========  =====================================================================================================
+
+    Raises:
+        ValueError: another kind.
     """
-    if kind == "uniform":
-        return np.ones((height, width), np.float32)
-    if kind == "cosine":
+    if kind not in WEIGHTS:
+        raise ValueError(f"unknown window weights {kind!r}: {', '.join(WEIGHTS)}")
 
-        def ramp(n: int) -> np.ndarray:
-            # sampled at pixel centres: never 0, so a pixel covered by one border alone still has a weight
-            return np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
+    def ramp(n: int) -> np.ndarray:
+        t = (np.arange(n) + 0.5) / n
+        return {
+            "uniform": lambda: np.ones(n),
+            "linear": lambda: 2 * np.minimum(t, 1 - t),
+            "cosine": lambda: np.sin(np.pi * t) ** 2,
+            "gaussian": lambda: np.exp(-((t - 0.5) ** 2) / (2 * 0.125**2)),
+            "centre": lambda: np.where(abs(t - 0.5) <= 0.25, 1.0, 0.0),
+        }[kind]()
 
-        return np.maximum(np.outer(ramp(height), ramp(width)), 1e-6).astype(np.float32)
-    raise ValueError(f"unknown window weights {kind!r}: uniform or cosine")
+    # never 0, so that a pixel which only one border covers has a weight
+    return np.maximum(np.outer(ramp(height), ramp(width)), 1e-6).astype(np.float32)

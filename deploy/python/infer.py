@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare clone has
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.images import find_images
+from paddle_rsseg.windows import WEIGHTS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,9 +49,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpu_threads", type=int, help="default: every core this process may use")
     parser.add_argument("--batch_size", type=int, help="windows computed at once (default: 1 on a CPU, 4 on a GPU)")
     parser.add_argument(
-        "--window_weights", choices=("uniform", "cosine"), default="cosine",
-        help="of the pixels of a window; cosine leaves no seams (default: %(default)s)",
+        "--window_weights", choices=WEIGHTS, default="cosine",
+        help="of the pixels of a window; all but uniform leave no seams (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument("--views", nargs="+", help="average over these views: identity, lr, tb, lrtb, diag, diag2, …")
+    parser.add_argument("--scales", nargs="+", type=float, help="average over these sizes of a window")
     parser.add_argument("--no_overlay", action="store_true", help="write label maps only")
     parser.add_argument("--benchmark", action="store_true", help="print where the time goes")
     return parser.parse_args(argv)
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     verify(args.config, args.backend)
     started = time.perf_counter()
     network = Timed(open_network(directory, args))
-    predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights)
+    predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights, **augmentation(args))
     if args.benchmark:
         print(f"model loaded in {time.perf_counter() - started:.2f} s")
         # the first window also prepares the operators; its time belongs to no image
@@ -92,6 +95,11 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         print(f"{failed} of {len(images)} images failed", file=sys.stderr)
     return 2 if failed else 0
+
+
+def augmentation(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of test-time augmentation; what it does not say comes with the model."""
+    return {key: tuple(getattr(args, key)) for key in ("views", "scales") if getattr(args, key)}
 
 
 def open_network(directory: Path, args: argparse.Namespace) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from paddle_rsseg.cli.windows import add_window_arguments, window_changes
+
 NEEDS_PADDLE = True
 
 
@@ -37,14 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     how = parser.add_argument_group("windows; what is not given comes with the model")
-    how.add_argument("--crop_size", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"), help="of a window, in pixels")
-    how.add_argument("--stride", nargs=2, type=int, metavar=("X", "Y"), help="step of the window (default: 4/7 of it)")
-    how.add_argument("--average", choices=("probs", "logits"), help="what overlapping windows average")
-    how.add_argument("--pad", choices=("multiple", "window"), help="zeros up to a multiple of 32, or to a full window")
-    how.add_argument(
-        "--window_weights", choices=("uniform", "cosine"), default="cosine",
-        help="of the pixels of a window; cosine leaves no seams (default: %(default)s)",
-    )  # fmt: skip
+    add_window_arguments(how, weights="cosine", aug="--aug_pred")
 
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows at once (default: 1 on a CPU, 4 on a GPU)")
@@ -80,13 +75,9 @@ def run(args: argparse.Namespace) -> int | None:
         raise RssegError("--opts", "without --config", fix="it overrides values of a YAML")
     distributed.setup(args.device)
     check_directory(args.save_dir)  # once, not an error for every image
-    stride = args.stride or (args.crop_size and [max(1, side * 4 // 7) for side in args.crop_size])
     predictor = Predictor(
         args.model_path, settings=settings, backend=args.backend, batch_size=args.batch_size,
-        window=tuple(args.crop_size[::-1]) if args.crop_size else None,
-        stride=tuple(stride[::-1]) if stride else None,
-        average=args.average, pad=args.pad, blend=args.window_weights,
-        bands=tuple(args.bands) if args.bands else None,
+        bands=tuple(args.bands) if args.bands else None, **window_changes(args),
     )  # fmt: skip
     spec = predictor.spec
     if args.probability is not None and not 0 <= args.probability < spec.num_classes:

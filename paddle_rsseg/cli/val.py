@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from paddle_rsseg.cli.windows import add_window_arguments, window_changes
+
 NEEDS_PADDLE = True
 
 
@@ -18,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     how = parser.add_argument_group("protocol; what is not given comes from test_config")
     how.add_argument("--is_slide", action="store_true", help="sliding window over each image; else each image whole")
-    how.add_argument("--crop_size", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"), help="of a window, in pixels")
-    how.add_argument("--stride", nargs=2, type=int, metavar=("X", "Y"), help="step of the window (default: 4/7 of it)")
-    how.add_argument("--average", choices=("probs", "logits"), help="what overlapping windows average")
-    how.add_argument(
-        "--pad", choices=("multiple", "window"), help="small windows: zeros up to a multiple of 32, or to a full window"
-    )
-    how.add_argument("--window_weights", choices=("uniform", "cosine"), help="of the pixels of a window")
+    add_window_arguments(how)
 
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows computed together (default: window_batch)")
@@ -55,7 +51,8 @@ def run(args: argparse.Namespace) -> int | None:
     from paddle_rsseg.training import distributed
 
     settings = load_config(args.config, args.opts)
-    changes = window_changes(args, settings)
+    check_protocol(args, settings)
+    changes = window_changes(args)
     distributed.setup(args.device)
     main = distributed.is_main()
     if main and args.save_dir:  # before the hours of scoring, not after
@@ -94,23 +91,10 @@ def _how(info: dict) -> str:
     return ", ".join(f"{key} {'×'.join(map(str, v)) if isinstance(v, list) else v}" for key, v in found.items())
 
 
-def window_changes(args: argparse.Namespace, settings: object) -> dict:
-    """The fields of the inference description that the command line overrides; sizes turn from (w, h) to (h, w)."""
+def check_protocol(args: argparse.Namespace, settings: object) -> None:
+    """No option of windows without windows."""
     from paddle_rsseg.errors import RssegError
 
-    test = settings.test_config  # type: ignore[attr-defined]
-    for name in ("crop_size", "stride", "average", "pad", "window_weights"):
-        if getattr(args, name) is not None and not (args.is_slide or test.is_slide):
+    for name in ("crop_size", "stride", "pad", "window_weights"):
+        if getattr(args, name) is not None and not (args.is_slide or settings.test_config.is_slide):  # type: ignore[attr-defined]
             raise RssegError(f"--{name}", "without --is_slide", fix="add --is_slide, or images are scored whole")
-    crop = args.crop_size
-    stride = args.stride or (crop and [max(1, side * 4 // 7) for side in crop])
-    for name, size in (("--crop_size", crop), ("--stride", stride)):
-        if size is not None and min(size) < 1:
-            raise RssegError(name, " ".join(map(str, size)), "a width and a height of at least 1")
-    return {
-        "window": tuple(crop[::-1]) if crop else None,
-        "stride": tuple(stride[::-1]) if stride else None,
-        "average": args.average,
-        "pad": args.pad,
-        "blend": args.window_weights,
-    }

@@ -70,6 +70,8 @@ def inference_spec(settings: Settings) -> InferenceSpec:
         pad=test.pad,
         average=test.average,
         blend=test.blend,
+        views=tuple(test.views),
+        scales=tuple(test.scales),
         resize=resize,
         classes=tuple(fact(data, "classes") or ()),
         palette=tuple(tuple(colour) for colour in palette or ()),

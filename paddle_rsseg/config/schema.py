@@ -310,7 +310,9 @@ class TestConfig(Strict):
         stride: (horizontal, vertical) step; None: 4/7 of the window, the 512 of FarSeg's 896.
         average: overlapping windows average softmax probabilities (FarSeg) or logits (PaddleSeg).
         pad: small windows are padded to a ``multiple`` of 32 (FarSeg) or the whole ``window`` (PaddleSeg).
-        blend: ``uniform`` weights of a window's pixels, or ``cosine``, which hides seams.
+        blend: weights of a window's pixels (:func:`paddle_rsseg.windows.blend_weights`); ``cosine`` hides seams.
+        views, scales: test-time augmentation, the mean over all pairs of them: names of
+            :data:`paddle_rsseg.inference.spec.VIEW_NAMES`, and factors of the window's size.
         window_batch: windows computed together; None: 1 on a CPU, 4 on a GPU.
     """
 
@@ -321,7 +323,9 @@ class TestConfig(Strict):
     stride: WidthHeight | None = None
     average: Literal["probs", "logits"] = "probs"
     pad: Literal["multiple", "window"] = "multiple"
-    blend: Literal["uniform", "cosine"] = "uniform"
+    blend: Literal["uniform", "linear", "cosine", "gaussian", "centre"] = "uniform"
+    views: list[str] = Field(["identity"], min_length=1)
+    scales: list[Annotated[float, Field(gt=0)]] = Field([1.0], min_length=1)
     window_batch: Positive | None = None
 
     @model_validator(mode="after")

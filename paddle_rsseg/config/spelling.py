@@ -20,8 +20,8 @@ UNSUPPORTED = {
     ("optimizer", "custom_cfg"): "learning rates of single layers are not there yet",
     ("test_config", "auc_roc"): "the area under the ROC curve is not among the metrics",
 }
-#: keys of PaddleSeg's test-time augmentation; alone, without aug_eval, they do nothing there either
-AUGMENTED = ("scales", "flip_horizontal", "flip_vertical")
+#: PaddleSeg's flips of test-time augmentation, and our views; without aug_eval they do nothing there either
+FLIPS = {"flip_horizontal": "lr", "flip_vertical": "tb"}
 
 
 def translate(root: Node, notes: list[str]) -> Node:
@@ -101,13 +101,20 @@ def _test_config(top: dict[str, Node], notes: list[str]) -> None:
     inside = dict(section.value)
     augment = inside.pop("aug_eval", None)
     if augment is not None and augment.value:
-        raise RssegError(
-            at(augment.where, "test_config.aug_eval"),
-            "test-time augmentation is not there yet",
-            "aug_eval: False",
-        )
-    for key in AUGMENTED:
-        if key in inside:
-            notes.append(f"{inside.pop(key).where}: test_config.{key} has no effect without aug_eval")
+        flips = {key: inside.pop(key) for key in FLIPS if key in inside}
+        inside["views"] = Node(_views(flips, augment.where), augment.where)
+        scales = inside.get("scales")
+        if scales is not None and not isinstance(scales.value, list):
+            inside["scales"] = Node([scales], scales.where)
+    elif "views" not in inside:  # the key of our own spelling, where nothing needs to be switched on
+        for key in ("scales", *FLIPS):
+            if key in inside:
+                notes.append(f"{inside.pop(key).where}: test_config.{key} has no effect without aug_eval")
     inside.pop("auc_roc", None)
     top["test_config"] = Node(inside, section.where)
+
+
+def _views(flips: dict[str, Node], where: str) -> list[Node]:
+    """PaddleSeg averages over the image, its mirror images, and, if it has both of them, both at once."""
+    names = ["identity", *(name for key, name in FLIPS.items() if key in flips and flips[key].value)]
+    return [Node(name, where) for name in ([*names, "lrtb"] if len(names) == 3 else names)]

@@ -214,6 +214,8 @@ def _info(
         info |= {"window (w × h)": list(spec.window[::-1]), "stride (w × h)": list(spec.stride[::-1])}
         info |= {"average": spec.average, "window weights": spec.blend}
         info["padding"] = "full window" if spec.pad == "window" else f"multiple of {spec.pad_to}"
+    if (spec.views, spec.scales) != (("identity",), (1.0,)):
+        info |= {"views": " ".join(spec.views), "scales": list(spec.scales)}
     if spec.resize is not None:
         info["resized to (w × h)"] = list(spec.resize[::-1])
     info["backend"] = getattr(ready.backend, "name", type(ready.backend).__name__)

@@ -18,7 +18,9 @@ from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.data.transforms.base import resized
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.prefetch import prefetch
-from paddle_rsseg.inference.spec import InferenceSpec
+from paddle_rsseg.inference.resizing import upsample_rows
+from paddle_rsseg.inference.scores import Scorer
+from paddle_rsseg.inference.spec import InferenceSpec, up
 from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
 from paddle_rsseg.windows import Window
 
@@ -78,7 +80,7 @@ class WindowPredictor:
             raise RssegError(
                 "inference", seen, "at most 255 classes and an ignore_index from 0 to 255 (label maps are 8 bit)"
             )
-        self.backend = backend
+        self.score = Scorer(backend, spec)
         self.spec = spec
         self.batch_size = batch_size
 
@@ -111,8 +113,9 @@ class WindowPredictor:
         sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=probabilities)
         for item in prefetch(self._read(raster)):
             if isinstance(item, _Batch):
-                for window, scores in zip(item.windows, self._run(item.pixels), strict=True):
-                    sums.add(window, self._scores(scores[:, : window.height, : window.width]), self._weight(window))
+                first = item.windows[0]  # all of a row of the grid have one size
+                for window, scores in zip(item.windows, self.score(item.pixels, *first.shape), strict=True):
+                    sums.add(window, scores, self._weight(window))
             else:
                 yield self._band(sums, item, probabilities, raster)
 
@@ -122,7 +125,11 @@ class WindowPredictor:
         Neighbours of equal padded size share a batch. The padding goes to the next multiple of ``pad_to``.
         """
         for batch, patches in prefetch(self._whole_batches(images)):
-            for scores, patch in zip(self._run(batch), patches, strict=True):
+            if self.score.plain:  # the best class needs no softmax, and sizes may differ
+                answers = self.score.logits(batch)
+            else:
+                answers = self.score(batch, patches[0].height, patches[0].width)
+            for scores, patch in zip(answers, patches, strict=True):
                 yield self._labels(scores[:, : patch.height, : patch.width], patch.valid, patch.path)
 
     # ------------------------------------------------------------------ in: pixels to batches
@@ -152,7 +159,7 @@ class WindowPredictor:
             yield _RowsDone(end, None if valid is None else valid[: end - y0].copy())
 
     def _cut(self, wanted: list[Window], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
-        height, width = self._padded(wanted[0].height, wanted[0].width)
+        height, width = self.spec.padded(wanted[0].height, wanted[0].width)
         batch = np.zeros((len(wanted), self.spec.in_channels, height, width), np.float32)
         for out, w in zip(batch, wanted, strict=True):
             mask = None if valid is None else valid[:, w.x0 : w.x1]
@@ -167,10 +174,13 @@ class WindowPredictor:
             self._check(raster)
             height, width = raster.height, raster.width
             pixels, valid = self._pixels(raster, Window(0, height, 0, width))
-            size = _up(height, self.spec.pad_to), _up(width, self.spec.pad_to)
+            size = up(height, self.spec.pad_to), up(width, self.spec.pad_to)
             padded = np.zeros((self.spec.in_channels, *size), np.float32)
             padded[:, :height, :width] = self.spec.normalize(pixels, valid).transpose(2, 0, 1)
-            if batch and (len(batch) == self.batch_size or batch[0].shape != padded.shape):
+            fits = batch and batch[0].shape == padded.shape
+            if not self.score.plain:  # views turn the image without its padding
+                fits = fits and (patches[0].height, patches[0].width) == (height, width)
+            if batch and (len(batch) == self.batch_size or not fits):
                 yield np.stack(batch), patches
                 batch, patches = [], []
             batch.append(padded)
@@ -184,11 +194,6 @@ class WindowPredictor:
         if bands is None and raster.count == 1 and self.spec.in_channels == 3:
             bands = (1, 1, 1)  # a grey picture among colour ones, as usual
         return raster.read_valid(window, bands, self.spec.nodata)
-
-    def _padded(self, height: int, width: int) -> tuple[int, int]:
-        if self.spec.pad == "window" and self.spec.resize is None:
-            return self.spec.window
-        return _up(height, self.spec.pad_to), _up(width, self.spec.pad_to)
 
     def _check(self, raster: Any) -> None:
         """The raster has the bands that the model wants."""
@@ -208,18 +213,6 @@ class WindowPredictor:
             )
 
     # ------------------------------------------------------------------ out: logits to labels
-
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        logits = self.backend(batch)
-        wanted = (len(batch), self.spec.num_classes, *batch.shape[2:])
-        if logits.shape != wanted:
-            raise RssegError(
-                "model", f"logits of shape {logits.shape}", f"{wanted}", "num_classes and the weights must agree"
-            )
-        return logits
-
-    def _scores(self, logits: np.ndarray) -> np.ndarray:
-        return softmax_(logits) if self.spec.average == "probs" else logits
 
     def _weight(self, window: Window) -> np.ndarray | None:
         return None if self.spec.blend == "uniform" else _weights(window.height, window.width, self.spec.blend)
@@ -259,15 +252,18 @@ class WindowPredictor:
         height, width = self.spec.resize
         pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
         small = resized({"image": pixels, "valid": valid}, width, height)
-        batch = np.zeros((1, self.spec.in_channels, *self._padded(height, width)), np.float32)
+        batch = np.zeros((1, self.spec.in_channels, *self.spec.padded(height, width)), np.float32)
         batch[0, :, :height, :width] = self.spec.normalize(small["image"], small["valid"]).transpose(2, 0, 1)
-        logits = self._run(batch)[0, :, :height, :width]
+        if self.score.plain:
+            answer, is_logits = self.score.logits(batch)[0, :, :height, :width], True
+        else:
+            answer, is_logits = self.score(batch, height, width)[0], self.spec.average == "logits"
         step = max(CHUNK, self.spec.stride[0])
         for y0 in range(0, raster.height, step):
             y1 = min(y0 + step, raster.height)
-            scores = upsample_rows(logits, y0, y1, raster.height, raster.width)
+            scores = upsample_rows(answer, y0, y1, raster.height, raster.width)
             labels = self._labels(scores, None if valid is None else valid[y0:y1], raster.path)
-            share = softmax_(scores) if probabilities else None
+            share = (softmax_(scores) if is_logits else scores) if probabilities else None
             if share is not None and valid is not None:
                 share[:, ~valid[y0:y1]] = 0
             yield Band(y0, y1, labels, share)
@@ -278,35 +274,12 @@ def default_batch(backend: Any) -> int:
     return getattr(backend, "default_batch", 4)
 
 
-def upsample_rows(scores: np.ndarray, y0: int, y1: int, height: int, width: int) -> np.ndarray:
-    """Rows ``y0:y1`` of K×h×w scores resized to ``height`` × ``width``, K×(y1-y0)×width float32.
-
-    Bilinear between pixel centres (``align_corners=False``), as ``cv2.resize`` does, but a band at a time.
-    """
-    above, below, share = _taps(np.arange(y0, y1), scores.shape[1], height)
-    rows = scores[:, above] * (1 - share)[:, None] + scores[:, below] * share[:, None]
-    left, right, share = _taps(np.arange(width), scores.shape[2], width)
-    return rows[:, :, left] * (1 - share) + rows[:, :, right] * share
-
-
-def _taps(target: np.ndarray, source_length: int, target_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For target positions: the two source positions between which they lie, and the share of the second."""
-    position = np.clip((target + 0.5) * (source_length / target_length) - 0.5, 0, source_length - 1)
-    first = np.floor(position).astype(np.intp)
-    return first, np.minimum(first + 1, source_length - 1), (position - first).astype(np.float32)
-
-
 def _stack(old: np.ndarray | None, old_rows: int, new: np.ndarray | None, window: Window) -> np.ndarray | None:
     """Validity of the kept rows above that of the new ones; None stands for "all valid"."""
     if old is None and new is None:
         return None
     above = np.ones((old_rows, window.width), bool) if old is None else old
     return np.concatenate([above, np.ones((window.height, window.width), bool) if new is None else new])
-
-
-def _up(length: int, multiple: int) -> int:
-    """The next multiple of ``multiple``."""
-    return -(-length // multiple) * multiple
 
 
 @lru_cache(maxsize=8)

@@ -15,9 +15,24 @@ from typing import Any, Literal
 import numpy as np
 
 from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.views import View
+from paddle_rsseg.windows import WEIGHTS
 
 #: full scale of the integer types; a band is divided by it unless ``scale`` says otherwise
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "int16": 32767.0, "uint32": 4294967295.0, "int32": 2147483647.0}
+
+#: views of test-time augmentation; ``lrtb`` is ``rot180``, and ``diag2`` the mirror image about the other diagonal
+VIEW_NAMES = {
+    "identity": View(),
+    "lr": View(mirrored=True),
+    "tb": View(upside_down=True),
+    "lrtb": View(upside_down=True, mirrored=True),
+    "diag": View(transposed=True),
+    "diag2": View(transposed=True, upside_down=True, mirrored=True),
+    "rot90": View.rotation(1),
+    "rot180": View.rotation(2),
+    "rot270": View.rotation(3),
+}
 
 
 def normalize(
@@ -65,6 +80,9 @@ class InferenceSpec:
         pad_to: the multiple, 32 for an encoder of output stride 32.
         average: what overlapping windows average, ``"probs"`` (softmax first) or ``"logits"``.
         blend: window weights of :func:`paddle_rsseg.windows.blend_weights`.
+        views: names of :data:`VIEW_NAMES` in which the network sees each window; the scores are averaged, so a name
+            given twice counts twice.
+        scales: sizes, as factors, at which it sees each window.
         resize: (height, width) to which a whole image is resized before the network, None: never.
         classes: one name a class.
         palette: one (R, G, B) a class, 0-255.
@@ -83,7 +101,9 @@ class InferenceSpec:
     pad: Literal["multiple", "window"] = "multiple"
     pad_to: int = 32
     average: Literal["probs", "logits"] = "probs"
-    blend: Literal["uniform", "cosine"] = "uniform"
+    blend: str = "uniform"
+    views: tuple[str, ...] = ("identity",)
+    scales: tuple[float, ...] = (1.0,)
     resize: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
@@ -111,10 +131,26 @@ class InferenceSpec:
                 "a larger stride leaves gaps between the windows",
             )
 
+        if self.blend not in WEIGHTS:
+            raise RssegError("inference.blend", repr(self.blend), ", ".join(WEIGHTS))
+        if not self.views or not self.scales:
+            raise RssegError("inference.views", f"{self.views} at scales {self.scales}", "at least one of each")
+        for name in self.views:
+            if name not in VIEW_NAMES:
+                raise RssegError(
+                    "inference.views", repr(name), ", ".join(VIEW_NAMES), did_you_mean(str(name), VIEW_NAMES)
+                )
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """The size to which a window of this one is padded."""
+        if self.pad == "window" and self.resize is None and height <= self.window[0] and width <= self.window[1]:
+            return self.window
+        return up(height, self.pad_to), up(width, self.pad_to)
+
     def _check_numbers(self) -> None:
         """The types and ranges of a description that may come from a file somebody has edited."""
         whole, pairs = ("num_classes", "in_channels", "pad_to", "bands"), ("window", "stride", "resize")
-        for name in (*whole, *pairs, "mean", "std", "scale"):
+        for name in (*whole, *pairs, "mean", "std", "scale", "scales"):
             given = getattr(self, name)
             values = given if isinstance(given, (tuple, list)) else () if given is None else (given,)
             if name in (*whole, *pairs):
@@ -154,3 +190,8 @@ class InferenceSpec:
             if key not in known:
                 raise RssegError(f"{where}.{key}", "unknown key", fix=did_you_mean(key, known))
         return cls(**{key: frozen(value) for key, value in values.items()})
+
+
+def up(length: int, multiple: int) -> int:
+    """The next multiple of ``multiple``."""
+    return -(-length // multiple) * multiple

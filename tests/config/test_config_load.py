@@ -143,13 +143,22 @@ def test_keys_without_effect_are_told(edited, caplog):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_config": {"aug_eval": True}}, "test_config.aug_eval: test-time augmentation is not there yet"),
         ({"distill_loss": {"types": [], "coef": []}}, "distill_loss: distillation is not there yet"),
         ({"optimizer": {"type": "sgd", "custom_cfg": [{"name": "head", "lr_mult": 10}]}}, "optimizer.custom_cfg:"),
     ],
 )
 def test_keys_whose_meaning_is_missing_are_errors(edited, changes, message):
     assert message in refused(edited(**changes))
+
+
+def test_augmentation_in_paddleseg_s_words_and_in_ours(edited):
+    flips = {"aug_eval": True, "flip_horizontal": True, "flip_vertical": True, "scales": 0.75}
+    test = load_config(edited(test_config=flips)).test_config
+    assert (test.views, test.scales) == (["identity", "lr", "tb", "lrtb"], [0.75])
+    test = load_config(edited(test_config={"aug_eval": True, "flip_horizontal": False})).test_config
+    assert (test.views, test.scales) == (["identity"], [1.0])
+    test = load_config(edited(test_config={"views": ["identity", "diag"], "scales": [0.5, 1]})).test_config
+    assert (test.views, test.scales) == (["identity", "diag"], [0.5, 1.0])
 
 
 def test_one_loss_serves_all_outputs(edited):

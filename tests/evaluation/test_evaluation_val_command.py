@@ -70,6 +70,8 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
     port = val(place, "--is_slide", "--crop_size", "96", "64", "--average", "logits", "--pad", "window")
     assert (port["info"]["average"], port["info"]["padding"]) == ("logits", "full window")
     assert port["info"]["stride (w × h)"] == [54, 36]
+    augmented = val(place, "--aug_eval", "--scales", "1", "0.5", "--flip_horizontal", "--flip_vertical")["info"]
+    assert (augmented["views"], augmented["scales"]) == ("identity lr tb lrtb", [1.0, 0.5])
     assert whole["pixels"] == farseg["pixels"] == port["pixels"]
     assert len({tuple(c["predicted"] for c in found["classes"]) for found in (whole, farseg, port)}) == 3
     assert {p.name for p in (place / "score").iterdir()} == {"metrics.json", "confusion.csv", "report.html"}
@@ -82,6 +84,8 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
         (["--stride", "8", "8"], "--stride: without --is_slide"),
         (["--is_slide", "--crop_size", "0", "64"], "--crop_size: 0 64"),
         (["--is_slide", "--crop_size", "32", "32", "--stride", "40", "8"], "larger than the window"),
+        (["--views", "lr", "rot45"], "inference.views: 'rot45'"),
+        (["--flip_vertical"], "--flip_vertical: without the switch of augmentation"),
         (["--model_path", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
         (["--device", "gpu"], "use --device cpu"),
     ],
