@@ -22,7 +22,7 @@ def add_window_arguments(how: argparse._ArgumentGroup, weights: str | None = Non
     )
     how.add_argument(
         "--window_weights", choices=WEIGHTS, default=weights,
-        help="of the pixels of a window; all but uniform leave no seams" + (f" (default: {weights})" if weights else ""),
+        help="of the pixels of a window; all but uniform leave no seams" + (f" (default: {weights})" * bool(weights)),
     )  # fmt: skip
     how.add_argument(
         "--views", nargs="+", metavar="VIEW",

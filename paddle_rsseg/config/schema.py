@@ -324,8 +324,8 @@ class TestConfig(Strict):
     average: Literal["probs", "logits"] = "probs"
     pad: Literal["multiple", "window"] = "multiple"
     blend: Literal["uniform", "linear", "cosine", "gaussian", "centre"] = "uniform"
-    views: list[str] = Field(["identity"], min_length=1)
-    scales: list[Annotated[float, Field(gt=0)]] = Field([1.0], min_length=1)
+    views: list[str] = Field(default=["identity"], min_length=1)
+    scales: list[Annotated[float, Field(gt=0)]] = Field(default=[1.0], min_length=1)
     window_batch: Positive | None = None
 
     @model_validator(mode="after")

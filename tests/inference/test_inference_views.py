@@ -107,7 +107,7 @@ def test_a_view_named_twice_is_computed_once_and_counts_twice():
 
 
 def test_an_unknown_view_is_told():
-    with pytest.raises(RssegError, match="'rot45'.*identity.*rot270"):
+    with pytest.raises(RssegError, match=r"'rot45'.*identity.*rot270"):
         InferenceSpec(num_classes=2, views=("rot45",))
     with pytest.raises(RssegError, match=r"inference\.scales"):
         InferenceSpec(num_classes=2, scales=(0.0,))
