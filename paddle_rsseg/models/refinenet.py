@@ -46,6 +46,9 @@ WIRINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+#: what of these the head is built from
+HEAD = ("path_units", "pool_stages", "out_units", "head_units", "head_kernel", "dropout")
+
 
 class ResidualUnit(nn.Layer):
     """x + two 3×3 convolutions, each of what is above 0; the second has no bias."""
@@ -232,7 +235,7 @@ class RefineNet(Segmenter):
             "norm_momentum": norm_momentum,
         }
         options = {**WIRINGS[wiring], **{key: value for key, value in given.items() if value is not None}}
-        flavour = {key: value for key, value in options.pop("encoder").items() if accepts(backbone, key)}
+        flavour = {key: value for key, value in options["encoder"].items() if accepts(backbone, key)}
         if output_stride is not None:
             flavour["output_stride"] = output_stride
         self.backbone = build_backbone(
@@ -241,12 +244,12 @@ class RefineNet(Segmenter):
             with_cp=with_cp,
             **flavour,
         )
+        if options["norm_momentum"] is not None:
+            set_momentum(self.backbone, options["norm_momentum"])
         self.num_classes, self.in_channels = num_classes, self.backbone.in_channels
-        self.min_multiple, self.align_corners = max(self.backbone.strides), options.pop("align_corners")
-        momentum = options.pop("norm_momentum")
-        if momentum is not None:
-            set_momentum(self.backbone, momentum)
-        self.head = RefineNetHead(self.backbone.out_channels, num_classes, channels, **options)
+        self.min_multiple, self.align_corners = max(self.backbone.strides), options["align_corners"]
+        numbers = {key: options[key] for key in HEAD}
+        self.head = RefineNetHead(self.backbone.out_channels, num_classes, channels, **numbers)
 
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         return [self.head(self.backbone(x))]

@@ -1,4 +1,5 @@
-"""RefineNet's 4-cascade, whose program cannot be imported, against what it describes, written in PyTorch."""
+"""RefineNet's 4-cascade, whose program cannot be imported, and RDFNet, of which there is none, against what NAIC_AI-RS
+describes, written in PyTorch."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import paddle
 import pytest
 
 from paddle_rsseg.alignment.run import default_dtype, load_translated
-from paddle_rsseg.models import create_model
+from paddle_rsseg.models import create_model, rdfnet
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -145,3 +146,34 @@ def test_logits_and_every_gradient(size):
             atol=1e-9 * max(1.0, np.abs(wanted).max()),
             err_msg=name,
         )
+
+
+class Fusion(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        half = width // 2
+        self.branches = nn.ModuleList(
+            nn.Sequential(conv(width, half, 1), nn.Sequential(Unit(half), Unit(half)), conv(half, width))
+            for _ in range(2)
+        )
+        self.pooling = conv(width, width)
+
+    def forward(self, first, second):
+        x = (self.branches[0](first) + self.branches[1](second)).relu()
+        return x + self.pooling(F.max_pool2d(x, 5, 1, 2))
+
+
+def test_fusion_of_two_encoders():
+    """Of RDFNet; what is behind it is the cascade."""
+    torch.manual_seed(0)
+    theirs = Fusion(8).double()
+    with default_dtype("float64"):
+        ours = rdfnet.Fusion(8)
+    state = {name.replace("pooling.", "pooling.convs.0."): value for name, value in theirs.state_dict().items()}
+    missing, unexpected = ours.set_state_dict({name: value.numpy() for name, value in state.items()})
+    assert not missing
+    assert not unexpected
+    first, second = np.random.default_rng(0).standard_normal((2, 1, 8, 7, 10))
+    got = ours(paddle.to_tensor(first), paddle.to_tensor(second)).numpy()
+    expected = theirs(torch.from_numpy(first), torch.from_numpy(second)).detach().numpy()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
