@@ -53,6 +53,9 @@ def test_without_such_a_window_the_versions_differ():
     v0 = draws(T.FewShotCrop([9], "v0"), few, 50)
     assert all((out["label"] == 255).all() and out["label"].shape == (256, 256) for out in v0)
     assert (few["label"] != 255).all()
+    soft = {**few, "fields": {"soft_label": np.ones((512, 512, 3), np.float32)}}
+    assert (T.FewShotCrop([9], "v0")(soft, np.random.default_rng(0))["fields"]["soft_label"] == 0).all()
+    assert (T.FewShotCrop([9], "v1")(soft, np.random.default_rng(0))["fields"]["soft_label"] == 1).all()
     assert corners(T.FewShotCrop([9], "v1"), tile()) == {(0, 0)}  # the first of equal ones
 
 

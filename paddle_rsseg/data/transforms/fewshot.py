@@ -72,4 +72,6 @@ class FewShotCrop:
         out = cropped(sample, window.y0, window.x0, side, side)
         if hopeless and self.version == "v0":
             out["label"] = np.full_like(out["label"], self.ignore_index)
+            if "fields" in out:  # 0, as in padding: a target of no class
+                out["fields"] = {name: np.zeros_like(array) for name, array in out["fields"].items()}
         return out
