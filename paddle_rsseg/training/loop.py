@@ -168,7 +168,7 @@ class Trainer:
         with paddle.no_grad(), _buffers_kept(self.model):
             return self._forward(image, part, view)
 
-    def _forward(self, image: paddle.Tensor, part: int, view: View = UPRIGHT) -> list[paddle.Tensor]:
+    def _forward(self, image: paddle.Tensor, part: int, view: View) -> list[paddle.Tensor]:
         """What the network says to a view of the images, in that view, in fp32, in which every loss is computed."""
         seed_all(self.seed, self.iteration, distributed.rank(), part, *(map(int, view) if view != UPRIGHT else ()))
         with self.precision.autocast():
