@@ -66,7 +66,7 @@ MMSEG_AUX: list[Rename] = [
 #: its branches, and where ours stand in the training outputs
 MMSEG_BRANCHES = {"pam": ("position", 0), "cam": ("channel", 1)}
 
-MMSEG_DANET: list[Rename] = [
+MMSEG_DANET: list[Rename] = MMSEG_CONV + [
     rename
     for theirs, (ours, place) in MMSEG_BRANCHES.items()
     for rename in (
@@ -77,17 +77,17 @@ MMSEG_DANET: list[Rename] = [
         (rf"^decode_head\.{theirs}_conv_seg\.", f"branch_heads.{place}."),
     )
 ]
-MMSEG_DANET += [(r"^decode_head\.conv_seg\.", "head.classifier."), *MMSEG_AUX, *MMSEG_CONV]
+MMSEG_DANET += [(r"^decode_head\.conv_seg\.", "head.classifier."), *MMSEG_AUX]
 
 MMSEG_PSPNET: list[Rename] = [
+    *MMSEG_CONV,
     (r"^decode_head\.psp_modules\.(\d)\.1\.", r"head.pooling.pools.\1."),
     (r"^decode_head\.bottleneck\.", "head.pooling.fusion."),
     (r"^decode_head\.conv_seg\.", "head.classifier."),
     *MMSEG_AUX,
-    *MMSEG_CONV,
 ]
 
-# torchvision and segmentation_models.pytorch, whose ASPPs number their parts alike
+# torchvision and segmentation_models.pytorch (whose decoder numbered its parts once), whose ASPPs are alike
 
 
 def _aspp(prefix: str) -> list[Rename]:
@@ -110,9 +110,9 @@ TORCHVISION: list[Rename] = [
 
 SMP: list[Rename] = [
     (r"^encoder\.", "backbone."),
-    *_aspp(r"decoder\.0"),
-    (r"^decoder\.1\.", "head.conv.0."),
-    (r"^decoder\.2\.", "head.conv.1."),
+    *_aspp(r"decoder\.(?:0|aspp)"),
+    (r"^decoder\.(1|conv)\.", "head.conv.0."),
+    (r"^decoder\.(2|bn)\.", "head.conv.1."),
     (r"^segmentation_head\.0\.", "head.classifier."),
 ]
 
@@ -165,7 +165,7 @@ LAYOUTS = [
     Layout("DeepLabV3 of torchvision", (r"^classifier\.0\.convs\.4\.1\.", r"^backbone\.layer4\."), renames=TORCHVISION),
     Layout(
         "DeepLabV3 of segmentation_models.pytorch",
-        (r"^decoder\.0\.convs\.4\.1\.", r"^decoder\.0\.project\."),
+        (r"^decoder\.(0|aspp)\.convs\.4\.1\.", r"^decoder\.(0|aspp)\.project\."),
         renames=SMP,
         unused=r"^(encoder\.fc|classification_head)\.",
         why="a classifier of whole images",
