@@ -24,7 +24,7 @@ def tile(*blocks, size=512):
     return {"image": np.stack([ys, xs], 2).astype(np.uint16), "label": label, "valid": None, "name": "a"}
 
 
-def corners(transform, sample, count=200):
+def corners(transform, sample, count=80):
     return {tuple(out["image"][0, 0].tolist()) for out in draws(transform, sample, count)}
 
 
