@@ -1,6 +1,6 @@
 """Halving and doubling of maps whose sides need not be even, as the networks of U-Net's kind do it.
 
-A pooling rounds down, but leaves at least one pixel; what goes up again is brought to the size of the map that it meets.
+A pooling rounds down, but leaves at least one pixel; what goes up again is brought to the size of the map it meets.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ class SegNet(Segmenter):
         for stage in reversed(self.backbone.stages):
             mirrored = nn.Sequential()
             for conv, _ in reversed(units(stage)):
-                after, before = conv.weight.shape[:2]
-                first = conv is self.backbone.features[0]  # its mirror image is the head
-                if not first and not (tied and before == after):
+                # the mirror image of the very first one is the head
+                if conv is not self.backbone.features[0] and not self.serves_twice(conv):
+                    after, before = conv.weight.shape[:2]
                     mirrored.append(conv_bn_relu(after, before, 3, bias_attr=None, init="relu"))
             self.decoder.append(mirrored)
         self.last_conv = conv2d(width, width, 3, init="relu") if tied else None
@@ -75,14 +75,18 @@ class SegNet(Segmenter):
         for i in range(len(stages)):
             finer = features[-2 - i]
             x = max_unpool(x, max_places(finer), spatial_size(finer))
-            if self.tied:
-                for conv, norm in reversed(units(stages[-1 - i])):
-                    if conv.weight.shape[0] == conv.weight.shape[1]:
-                        x = F.relu(norm(conv(x)))
+            for conv, norm in reversed(units(stages[-1 - i])):
+                if self.serves_twice(conv):
+                    x = F.relu(norm(conv(x)))
             x = self.decoder[i](x)
         if self.last_conv is not None:
             x = F.relu(units(stages[0])[0][1](self.last_conv(x)))
         return [self.head(x)]
+
+    def serves_twice(self, conv: nn.Layer) -> bool:
+        """Whether the decoder applies this convolution of the encoder too."""
+        after, before = conv.weight.shape[:2]
+        return self.tied and before == after and conv is not self.backbone.features[0]
 
 
 def units(stage: nn.Sequential) -> list[tuple[nn.Layer, nn.Layer]]:

@@ -50,7 +50,8 @@ WIRINGS = {
 
 def plain_double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     """Two 3×3 convolutions with ReLU."""
-    first, second = conv2d(in_channels, out_channels, 3), conv2d(out_channels, out_channels, 3)
+    first = conv2d(in_channels, out_channels, 3, init="relu")
+    second = conv2d(out_channels, out_channels, 3, init="relu")
     return nn.Sequential(nn.Sequential(first, nn.ReLU()), nn.Sequential(second, nn.ReLU()))
 
 
@@ -93,7 +94,7 @@ class UNetPlusPlus(Segmenter):
     Args:
         num_classes: K.
         in_channels: bands of the image.
-        wiring: whose network: ``paddleseg`` (9.2 M parameters), ``naic`` (36.6 M) or ``nested`` (UNet_Nested, 9.0 M).
+        wiring: whose network: ``paddleseg`` (8.4 M parameters), ``naic`` (36.6 M) or ``nested`` (UNet_Nested, 9.0 M).
         widths: channels of the levels, the finest first; as many levels as there are numbers.
         use_deconv: PaddleSeg's option: transposed convolutions instead of bilinear up-sampling.
         align_corners, heads: single options of the wiring (:class:`Wiring`); None: as it has them.
