@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from contract import ModelContract
+from contract import CLASSES, ModelContract
 
 from paddle_rsseg.models import create_model
+from paddle_rsseg.models.backbones.swin import Swin
 from paddle_rsseg.models.upernet import MapNorm, UPerHead
 
 WIDTHS, CHANNELS = (32, 64, 160, 256), 24
@@ -39,6 +40,18 @@ class TestUPerNetOfSmp(ModelContract):
         "type": "UPerNet", "backbone": "ResNet18", "channels": 16, "dropout": 0.0, "norm_maps": True,
         "align_corners": True, "aux_head": False,
     }  # fmt: skip
+
+
+class TestUPerNetOnSwin(ModelContract):
+    """On a Swin so small that its graph, the largest of all, is quickly made."""
+
+    spec = {"type": "UPerNet", "backbone": "SwinT", "channels": 16, "aux_channels": 16}
+    train_outputs = 2
+
+    def build(self, **overrides):
+        paddle.seed(0)
+        encoder = Swin(24, (1, 2, 1, 1), heads=3, in_channels=overrides.pop("in_channels", 3), drop_path_rate=0.0)
+        return create_model({**self.spec, "num_classes": CLASSES, "backbone": encoder, **overrides})
 
 
 def test_the_head_level_by_level():

@@ -38,9 +38,11 @@ def fill_up(x: paddle.Tensor, multiple: int) -> paddle.Tensor:
         height, width = x.shape[1:3]
         bottom, right = -height % multiple, -width % multiple
         return F.pad(x, [0, right, 0, bottom], data_format="NHWC") if bottom or right else x
-    # how much is not known while the graph is traced: fill up by the most it can be, and cut
+    # How much is not known while the graph is traced: fill up by the most it can be, and cut. By tiles of zeros, for
+    # F.pad becomes ONNX operators behind which nobody knows how many axes the map has, as later ones must.
     size = whole(shape_of(x)[1:3], multiple)
-    x = F.pad(x, [0, multiple - 1, 0, multiple - 1], data_format="NHWC")
+    x = paddle.concat([x, paddle.zeros_like(x[:, :1]).tile([1, multiple - 1, 1, 1])], axis=1)
+    x = paddle.concat([x, paddle.zeros_like(x[:, :, :1]).tile([1, 1, multiple - 1, 1])], axis=2)
     return x[:, : size[0], : size[1]]
 
 
