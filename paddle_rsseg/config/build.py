@@ -67,6 +67,7 @@ def inference_spec(settings: Settings) -> InferenceSpec:
         std=_per_band(normalize["std"], in_channels),
         scale=normalize["scale"],
         nodata=data.args.get("nodata"),
+        alpha_is_data=bool(fact(data, "alpha_is_data")),
         pad=test.pad,
         average=test.average,
         blend=test.blend,

@@ -86,9 +86,13 @@ class WindowPredictor:
 
     # ------------------------------------------------------------------ public
 
+    def open(self, raster: Any) -> Any:
+        """A raster from a path or an array, read as the model was trained; a raster is handed back as it is."""
+        return open_raster(raster, alpha=not self.spec.alpha_is_data)
+
     def predict(self, raster: Any) -> np.ndarray:
         """Label map H×W uint8 of a raster, path or array (H×W×C)."""
-        raster = open_raster(raster)
+        raster = self.open(raster)
         labels = np.empty((raster.height, raster.width), np.uint8)
         for band in self.bands(raster):
             labels[band.y0 : band.y1] = band.labels
@@ -104,7 +108,7 @@ class WindowPredictor:
         Raises:
             RssegError: the raster's bands do not fit the model, or the network's output does not.
         """
-        raster = open_raster(raster)
+        raster = self.open(raster)
         self._check(raster)
         if self.spec.resize is not None:
             yield from self._resized_bands(raster, probabilities)
@@ -170,7 +174,7 @@ class WindowPredictor:
         batch: list[np.ndarray] = []
         patches: list[_Patch] = []
         for image in images:
-            raster = open_raster(image)
+            raster = self.open(image)
             self._check(raster)
             height, width = raster.height, raster.width
             pixels, valid = self._pixels(raster, Window(0, height, 0, width))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.geo.overlay import write_overlay
 from paddle_rsseg.geo.writer import write_label_raster, write_probability_raster
 from paddle_rsseg.inference.engine import Band, WindowPredictor
@@ -82,7 +81,7 @@ class Predictor:
 
         The whole map is held in memory; :meth:`predict_file` does not.
         """
-        raster = open_raster(raster)
+        raster = self.engine.open(raster)
         bands = list(self.engine.bands(raster, probabilities))
         share = np.concatenate([b.probabilities for b in bands], axis=1) if probabilities else None  # type: ignore[misc]
         return Prediction(np.concatenate([b.labels for b in bands]), self.spec, raster.crs, raster.transform, share)
@@ -109,7 +108,7 @@ class Predictor:
             and ``…_overlay.jpg``. Each is complete or absent.
         """
         name = Path(path).stem if name is None else name
-        with open_raster(path) as raster:
+        with self.engine.open(path) as raster:
             bands = self._counted(self.engine.bands(raster, probability is not None), raster.height, progress)
             if probability is not None:
                 stem = Path(save_dir) / f"{name}_probability"

@@ -73,6 +73,8 @@ class InferenceSpec:
         mean, std: per band, in units of ``value / scale``.
         scale: see :func:`normalize`.
         nodata: value that marks a pixel without data where the raster itself states none; None: only what it states.
+        alpha_is_data: a band that a file calls alpha is one like the others (near infrared often is tagged so), not a
+            mask of where there is data.
         window: (height, width) of the sliding window in pixels.
         stride: (vertical, horizontal) step of it.
         pad: a window smaller than the network wants is zero-padded at the right and bottom *after* normalising:
@@ -96,6 +98,7 @@ class InferenceSpec:
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     scale: float | None = None
     nodata: float | None = None
+    alpha_is_data: bool = False
     window: tuple[int, int] = (896, 896)
     stride: tuple[int, int] = (512, 512)
     pad: Literal["multiple", "window"] = "multiple"

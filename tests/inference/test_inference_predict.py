@@ -184,3 +184,29 @@ def test_memory_does_not_grow_with_the_height(tmp_path):
     low, high = peak(1000), peak(4000)
     # GDAL's cache, which is bounded, may hold the 18 MB of image and map; 16 classes in float32 would be 288 MB
     assert high - low < 40, f"{low} MB, then {high} MB"
+
+
+def test_near_infrared_that_the_file_calls_alpha(tmp_path):
+    profile = {
+        "driver": "GTiff",
+        "width": 40,
+        "height": 30,
+        "count": 4,
+        "dtype": "uint8",
+        "photometric": "RGB",
+        "alpha": "YES",
+    }
+    with rasterio.open(tmp_path / "tile.tif", "w", **profile) as file:
+        pixels = np.full((4, 30, 40), 7, np.uint8)
+        pixels[3, :10] = 0  # water is black in near infrared
+        file.write(pixels)
+    spec = {"num_classes": 2, "in_channels": 3, "bands": (1, 2, 3), "window": (32, 32), "stride": (32, 32)}
+
+    def network(batch):
+        return np.stack([batch[:, 0], 1 - batch[:, 0]], axis=1)
+
+    for alpha_is_data, ignored in ((False, 400), (True, 0)):
+        labels = (
+            Predictor(network, InferenceSpec(**spec, alpha_is_data=alpha_is_data)).predict(tmp_path / "tile.tif").labels
+        )
+        assert (labels == 255).sum() == ignored
