@@ -5,6 +5,8 @@ Every class only holds layers under those names; ``forward`` spells out what hap
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 
 def double(*widths: int, bias: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=bias), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers)
 
