@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import paddle
 import paddle.nn as nn
+import paddle.nn.functional as F
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones.recomputation import checkpointed
@@ -29,6 +30,39 @@ class Stage:
     stride: int
     dilations: tuple[tuple[int, int], ...]
     total_stride: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the network a block is.
+
+    Attributes:
+        in_channels: that come into the block.
+        channels: of its stage, 64, 128, 256, 512; the block gives ``expansion`` times as many.
+        stride: of the block.
+        dilations: of its first and of its later 3×3 convolutions.
+        shortcut: leads around the block where it changes the shape.
+        opening: it is the first of a stage that is not the first: there the resolution is or would be halved.
+    """
+
+    in_channels: int
+    channels: int
+    stride: int
+    dilations: tuple[int, int]
+    shortcut: nn.Layer | None
+    opening: bool
+
+
+class ResidualBlock(nn.Layer):
+    """``relu(branch(x) + shortcut(x))``; ``downsample``, as everybody calls it, is the shortcut, None for x itself."""
+
+    downsample: nn.Layer | None
+
+    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.relu(self.branch(x) + (x if self.downsample is None else self.downsample(x)))
 
 
 def plan_stages(
@@ -88,7 +122,7 @@ class ResidualEncoder(nn.Layer):
         stages: Sequence[Stage],
         width: int,
         expansion: int,
-        block: Callable[..., nn.Layer],
+        block: Callable[[Place], nn.Layer],
         shortcut: Callable[[int, int, int, int], nn.Layer],
         project_first: bool = False,
     ) -> None:
@@ -97,8 +131,7 @@ class ResidualEncoder(nn.Layer):
         Args:
             width: channels that the stem gives.
             expansion: of a block: its output has ``expansion`` times its channels, which are 64, 128, 256, 512.
-            block: (in_channels, channels, stride, dilations, shortcut, opening) → block; ``opening`` holds for the
-                first block of every stage but the first, which is where the resolution is or would be halved.
+            block: its place → block.
             shortcut: (in_channels, out_channels, stride, dilation) → what leads around a block that changes shape.
             project_first: also around the very first block.
         """
@@ -114,7 +147,7 @@ class ResidualEncoder(nn.Layer):
                 around = None
                 if stride != 1 or width != wide or (project_first and number == i == 0):
                     around = shortcut(width, wide, stride, dilations[0])
-                blocks.append(block(width, channels, stride, dilations, around, i == 0 and number > 0))
+                blocks.append(block(Place(width, channels, stride, dilations, around, i == 0 and number > 0)))
                 width = wide
             self.add_sublayer(f"layer{number + 1}", nn.Sequential(*blocks))
             self.out_channels.append(wide)

@@ -13,8 +13,8 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
-from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
-from paddle_rsseg.models.backbones.resnet import conv, first_convolution, projection
+from paddle_rsseg.models.backbones.residual import Place, ResidualBlock, plan_stages, register_variant
+from paddle_rsseg.models.backbones.resnet import StemEncoder, conv, projection
 from paddle_rsseg.models.layers import batch_norm, conv2d, global_mean
 
 RADIX = 2
@@ -60,7 +60,7 @@ class NeighbourMean(nn.Layer):
         return F.conv2d(x, kernel, stride=self.stride, padding=1, groups=x.shape[1])
 
 
-class SplitBottleneck(nn.Layer):
+class SplitBottleneck(ResidualBlock):
     """1×1, split attention, 3×3 mean that carries the stride, 1×1 to four times the channels; plus the shortcut.
 
     Args:
@@ -69,35 +69,25 @@ class SplitBottleneck(nn.Layer):
 
     expansion = 4
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        dilation: int,
-        downsample: nn.Layer | None,
-        frozen_norm: bool,
-        pooled: bool,
-    ):
+    def __init__(self, place: Place, frozen_norm: bool, pooled: bool):
         super().__init__()
-        wide = channels * self.expansion
-        self.conv1 = conv(in_channels, channels, 1)
+        channels, wide = place.channels, place.channels * self.expansion
+        self.conv1 = conv(place.in_channels, channels, 1)
         self.bn1 = batch_norm(channels, frozen_norm)
-        self.conv2 = SplitAttention(channels, dilation, frozen_norm)
-        self.mean = NeighbourMean(stride) if pooled else None
+        self.conv2 = SplitAttention(channels, place.dilations[0], frozen_norm)
+        self.mean = NeighbourMean(place.stride) if pooled else None
         self.conv3 = conv(channels, wide, 1)
         self.bn3 = batch_norm(wide, frozen_norm)
-        self.downsample = downsample
+        self.downsample = place.shortcut
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
         out = self.conv2(F.relu(self.bn1(self.conv1(x))))
         if self.mean is not None:
             out = self.mean(out)
-        out = self.bn3(self.conv3(out))
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return self.bn3(self.conv3(out))
 
 
-class ResNeSt(ResidualEncoder):
+class ResNeSt(StemEncoder):
     """Image N×C×H×W → four maps, at strides (4, 8, 16, 32), (4, 8, 16, 16) or (4, 8, 8, 8).
 
     The attention has a norm over maps of one pixel: a training batch needs more than one image.
@@ -126,20 +116,10 @@ class ResNeSt(ResidualEncoder):
     ):
         super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
-        self.conv1 = first_convolution("deep", in_channels, stem_channels, frozen_norm)
-        self.bn1 = batch_norm(stem_channels, frozen_norm)
-        self.maxpool = nn.MaxPool2D(3, stride=2, padding=1)
+        self.add_stem("deep", stem_channels, frozen_norm)
 
-        def block(
-            in_channels: int,
-            channels: int,
-            stride: int,
-            dilations: tuple[int, int],
-            around: nn.Layer | None,
-            opening: bool,
-        ) -> nn.Layer:
-            pooled = stride > 1 or (opening and pool_dilated)
-            return SplitBottleneck(in_channels, channels, stride, dilations[0], around, frozen_norm, pooled)
+        def block(place: Place) -> nn.Layer:
+            return SplitBottleneck(place, frozen_norm, pooled=place.stride > 1 or (place.opening and pool_dilated))
 
         def shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
             return projection(in_channels, out_channels, stride, frozen_norm, avg_down=True)
@@ -147,12 +127,6 @@ class ResNeSt(ResidualEncoder):
         stages = plan_stages(depths, output_stride, contract_dilation)
         self.add_stages(stages, stem_channels, SplitBottleneck.expansion, block, shortcut)
         self.freeze_first(freeze_at, self.conv1, self.bn1)
-
-    def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.relu(self.bn1(self.conv1(x)))
-
-    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.maxpool(x)
 
 
 register_variant("ResNeSt50", ResNeSt, depths=(3, 4, 6, 3), stem_channels=64)

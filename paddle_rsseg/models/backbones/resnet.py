@@ -21,7 +21,7 @@ import paddle.nn.functional as F
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones.deformable import deform
 from paddle_rsseg.models.backbones.recomputation import checkpointed
-from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
+from paddle_rsseg.models.backbones.residual import Place, ResidualBlock, ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.layers import batch_norm, conv2d
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet", "checkpointed"]
@@ -29,7 +29,7 @@ __all__ = ["BasicBlock", "Bottleneck", "ResNet", "checkpointed"]
 conv = partial(conv2d, init="relu", bias_attr=False)
 
 
-class BasicBlock(nn.Layer):
+class BasicBlock(ResidualBlock):
     """Two 3×3 convolutions; ``out = relu(f(x) + shortcut(x))``."""
 
     expansion = 1
@@ -51,13 +51,11 @@ class BasicBlock(nn.Layer):
         self.bn2 = batch_norm(channels, frozen_norm)
         self.downsample = downsample
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
 
 
-class Bottleneck(nn.Layer):
+class Bottleneck(ResidualBlock):
     """1×1, 3×3 (which carries the stride), 1×1 to four times the channels; plus the shortcut.
 
     Args:
@@ -88,14 +86,28 @@ class Bottleneck(nn.Layer):
         self.bn3 = batch_norm(wide, frozen_norm)
         self.downsample = downsample
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return self.bn3(self.conv3(out))
 
 
-class ResNet(ResidualEncoder):
+class StemEncoder(ResidualEncoder):
+    """With ResNet's stem, ``plain`` or ``deep`` (:func:`first_convolution`), and a 3×3 maximum that halves its map."""
+
+    def add_stem(self, kind: str, channels: int, frozen_norm: bool) -> None:
+        self.conv1 = first_convolution(kind, self.in_channels, channels, frozen_norm)
+        self.bn1 = batch_norm(channels, frozen_norm)
+        self.maxpool = nn.MaxPool2D(3, stride=2, padding=1)
+
+    def stem(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.relu(self.bn1(self.conv1(x)))
+
+    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.maxpool(x)
+
+
+class ResNet(StemEncoder):
     """Image N×C×H×W → [c2, c3, c4, c5], at strides (4, 8, 16, 32), (4, 8, 16, 16) or (4, 8, 8, 8).
 
     Args:
@@ -153,23 +165,15 @@ class ResNet(ResidualEncoder):
     ):
         super().__init__(in_channels, with_cp, finest_stride)
         frozen_norm = not batchnorm_trainable
-        self.conv1 = first_convolution(stem, in_channels, stem_channels, frozen_norm)
-        self.bn1 = batch_norm(stem_channels, frozen_norm)
-        self.maxpool = nn.MaxPool2D(3, stride=2, padding=1)
-
+        self.add_stem(stem, stem_channels, frozen_norm)
         grouped = {"groups": groups, "width_per_group": width_per_group} if (groups, width_per_group) != (1, 64) else {}
 
-        def make_block(
-            in_channels: int,
-            channels: int,
-            stride: int,
-            dilations: tuple[int, int],
-            around: nn.Layer | None,
-            opening: bool,
-        ) -> nn.Layer:
-            if not dilate_second:
-                dilations = (dilations[0], 1)
-            return block(in_channels, channels, stride, dilations, around, frozen_norm, **grouped)
+        def make_block(place: Place) -> nn.Layer:
+            first, later = place.dilations
+            dilations = (first, later if dilate_second else 1)
+            return block(
+                place.in_channels, place.channels, place.stride, dilations, place.shortcut, frozen_norm, **grouped
+            )
 
         def make_shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
             return projection(in_channels, out_channels, stride, frozen_norm, avg_down)
@@ -179,12 +183,6 @@ class ResNet(ResidualEncoder):
         if deformable is not None:
             deform(self.stages, deformable, deformable_interval)
         self.freeze_first(freeze_at, self.conv1, self.bn1)
-
-    def stem(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.relu(self.bn1(self.conv1(x)))
-
-    def pool(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.maxpool(x)
 
 
 def first_convolution(stem: str, in_channels: int, channels: int, frozen_norm: bool) -> nn.Layer:

@@ -15,7 +15,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.halving import half_of
-from paddle_rsseg.models.backbones.residual import ResidualEncoder, plan_stages, register_variant
+from paddle_rsseg.models.backbones.residual import Place, ResidualBlock, ResidualEncoder, plan_stages, register_variant
 from paddle_rsseg.models.backbones.resnet import conv
 from paddle_rsseg.models.layers import batch_norm
 from paddle_rsseg.models.squeeze import ChannelSqueeze
@@ -23,7 +23,7 @@ from paddle_rsseg.models.squeeze import ChannelSqueeze
 Kind = Literal["resnet", "resnext", "senet"]
 
 
-class SEBottleneck(nn.Layer):
+class SEBottleneck(ResidualBlock):
     """1×1, 3×3, 1×1 to four times the channels, weighed; plus the shortcut.
 
     Args:
@@ -33,36 +33,26 @@ class SEBottleneck(nn.Layer):
 
     expansion = 4
 
-    def __init__(
-        self,
-        kind: Kind,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        dilation: int,
-        downsample: nn.Layer | None,
-        frozen_norm: bool,
-    ):
+    def __init__(self, kind: Kind, place: Place, frozen_norm: bool):
         super().__init__()
         before, inside, groups = {"resnet": (1, 1, 1), "resnext": (2, 2, 32), "senet": (2, 4, 64)}[kind]
-        first_stride, second_stride = (stride, 1) if kind == "resnet" else (1, stride)
-        wide = channels * self.expansion
-        self.conv1 = conv(in_channels, channels * before, 1, stride=first_stride)
+        first_stride, second_stride = (place.stride, 1) if kind == "resnet" else (1, place.stride)
+        channels, wide = place.channels, place.channels * self.expansion
+        self.conv1 = conv(place.in_channels, channels * before, 1, stride=first_stride)
         self.bn1 = batch_norm(channels * before, frozen_norm)
         self.conv2 = conv(
-            channels * before, channels * inside, 3, stride=second_stride, dilation=dilation, groups=groups
+            channels * before, channels * inside, 3, stride=second_stride, dilation=place.dilations[0], groups=groups
         )
         self.bn2 = batch_norm(channels * inside, frozen_norm)
         self.conv3 = conv(channels * inside, wide, 1)
         self.bn3 = batch_norm(wide, frozen_norm)
         self.se_module = ChannelSqueeze(wide)
-        self.downsample = downsample
+        self.downsample = place.shortcut
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def branch(self, x: paddle.Tensor) -> paddle.Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
-        out = self.se_module(self.bn3(self.conv3(out)))
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return self.se_module(self.bn3(self.conv3(out)))
 
 
 class SENet(ResidualEncoder):
@@ -103,15 +93,8 @@ class SENet(ResidualEncoder):
             self.layer0.add_sublayer(f"bn{i}", batch_norm(after, frozen_norm))
             self.layer0.add_sublayer(f"relu{i}", nn.ReLU())
 
-        def block(
-            in_channels: int,
-            channels: int,
-            stride: int,
-            dilations: tuple[int, int],
-            around: nn.Layer | None,
-            opening: bool,
-        ) -> nn.Layer:
-            return SEBottleneck(kind, in_channels, channels, stride, dilations[0], around, frozen_norm)
+        def block(place: Place) -> nn.Layer:
+            return SEBottleneck(kind, place, frozen_norm)
 
         def shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
             in_first_stage = in_channels == width
