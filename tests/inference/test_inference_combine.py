@@ -46,12 +46,12 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_yes_above_the_threshold_and_nothing_else(tmp_path):
-    labels = label_map(tmp_path / "a_label", np.array([[0, 1, 2, 3, 255, 0]], np.uint8))
+    labels = label_map(tmp_path / "a_label", np.array([[0, 2, 2, 3, 255, 0]], np.uint8))
     road = raster(tmp_path / "road.tif", np.array([[0.49, 0.5, 0.9, -1, 0.9, np.nan]], np.float32), nodata=-1)
     result = combine(labels, [OneClass(1, road)], tmp_path / "new")
     assert read(result).tolist() == [[0, 1, 1, 3, 255, 0]]
     result = combine(labels, [OneClass(0, road, threshold=0.6)], tmp_path / "new")
-    assert read(result).tolist() == [[0, 1, 0, 3, 255, 0]]
+    assert read(result).tolist() == [[0, 2, 0, 3, 255, 0]]
 
 
 def test_the_first_that_says_yes_is_right(tmp_path):
