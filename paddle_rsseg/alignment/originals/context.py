@@ -79,8 +79,8 @@ def functional_dropout(model: nn.Layer) -> None:
     """Leave DenseASPP's blocks the dropout that they had when the numbers were made.
 
     The files say that every dropout was off. That of the blocks is a function, which the switch for modules does not
-    reach; it was on, and PyTorch's generator began at 0. At the fourth forward pass this and PyTorch's own modules
-    agree to 1e-6 and differ from the files by 5e-3: what they then drew is not known.
+    reach; it was on, and PyTorch's generator began at 0. From the fourth forward pass on, this network and one of
+    PyTorch's modules agree to 1e-6 and differ from the file by 5e-3; why is not known.
     """
     stream = np.random.RandomState(0)
     for block in model.head.aspp.blocks:
