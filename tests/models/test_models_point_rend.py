@@ -16,7 +16,8 @@ from paddle_rsseg.training.build import seed_all
 from paddle_rsseg.weights import load_pretrained, save_weights
 
 POINTS = {"points": 40, "refined": 60}
-DEEPLAB = {"type": "DeepLabV3Plus", "backbone": "ResNet18", "channels": 16, "low_level_channels": 8}
+TINY = {"type": "ShuffleNetV2", "width": 0.5}
+DEEPLAB = {"type": "DeepLabV3Plus", "backbone": TINY, "channels": 16, "low_level_channels": 8}
 SMALL = {"type": "PointRend", "model": DEEPLAB, "channels": 16, **POINTS}
 
 
@@ -37,24 +38,25 @@ class TestPointRend(PointContract):
 
 
 class TestRendDANet(PointContract):
-    spec = {"type": "RendDANet", "backbone": "ResNet18", "channels": 16, "point_channels": 16, **POINTS}
+    spec = {"type": "RendDANet", "backbone": TINY, "channels": 16, "point_channels": 16, **POINTS}
     train_outputs = 2
     aux_shapes = {1: [CLASSES + 2, 40, 1]}
 
 
 class TestRendUNet(PointContract):
-    spec = {"type": "RendUNet", "backbone": "ResNet18", "channels": 8, "point_channels": 16, **POINTS}
+    spec = {"type": "RendUNet", "backbone": TINY, "channels": 8, "point_channels": 16, **POINTS}
     train_outputs = 4
     aux_shapes = {i: [CLASSES + 2, 40, 1] for i in (1, 2, 3)}
-    # ResNet18 + two convolutions of the image + scSE + classifier + three heads of three layers and a classifier
+    # torchvision's shufflenet_v2_x0_5 without its last layers, two convolutions of the image, scSE, classifier, three
+    # heads of three layers and a classifier
     parameters = (
-        11_176_512
+        (1_366_792 - 1_025_000 - 192 * 1024 - 2 * 1024)
         + (3 * 9 * 8 + 16)
         + (8 * 9 * 8 + 16)
-        + (512 * 128 + 128 + 128 * 512 + 512)
-        + (512 + 1)
-        + (512 * 16 + 16)
-        + sum((fine + 16) * 16 + 16 + 2 * (16 * 16 + 16) + (16 * 16 + 16) for fine in (64, 64, 8))
+        + (192 * 48 + 48 + 48 * 192 + 192)
+        + (192 + 1)
+        + (192 * 16 + 16)
+        + sum((fine + 16) * 16 + 16 + 2 * (16 * 16 + 16) + (16 * 16 + 16) for fine in (24, 24, 8))
     )
 
 
@@ -96,7 +98,7 @@ def test_evaluation_refines_the_bare_network():
 
 def test_two_maps_and_three_steps():
     model = build(features=(0, 2), steps=3, align_corners=False, coarse="last")
-    assert model.point_head.layers[0].weight.shape == [16, 64 + 256 + CLASSES, 1, 1]
+    assert model.point_head.layers[0].weight.shape == [16, 24 + 96 + CLASSES, 1, 1]
     x = image(model, (40, 33))
     model.train()
     assert [output.shape for output in model(x)] == [[2, CLASSES, 40, 33], [2, CLASSES + 2, 40, 1]]
@@ -135,7 +137,7 @@ def test_a_built_network_and_a_name():
         ({"model": {**DEEPLAB, "num_classes": 3}}, "model.model.num_classes.*3.*5"),
         ({"features": (7,)}, r"model.features.*\[7\].*0 to"),
         ({"features": ()}, "model.features"),
-        ({"model": {**DEEPLAB, "backbone": {"type": "ShuffleNetV2", "pretrained": "x.pdparams"}}}, "pretrained"),
+        ({"model": {**DEEPLAB, "backbone": {**TINY, "pretrained": "x.pdparams"}}}, "pretrained"),
         ({"model": {**DEEPLAB, "pretrained": "x.pdparams"}}, "pretrained"),
         ({"model": paddle.nn.Linear(1, 1), "num_classes": None}, "Linear.*backbone"),
     ],
