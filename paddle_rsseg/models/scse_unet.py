@@ -64,5 +64,5 @@ class SCSEUNet(Segmenter):
         for i in range(len(self.ups)):
             skip = skips[-1 - i]
             x = self.ups[i](x, spatial_size(skip))
-            x = self.decoder[i](paddle.concat([skip, x], axis=1))
+            x = self.decoder[i](paddle.concat([x, skip], axis=1))
         return [self.head(x)]

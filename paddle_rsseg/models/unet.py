@@ -239,7 +239,12 @@ class UNet(UNetPlan):
     ):
         if wiring not in WIRINGS:
             raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
-        given = {"widths": widths, "align_corners": align_corners, "bias": bias, "up": "deconv" if use_deconv else None}
+        given: dict[str, Any] = {
+            "widths": widths,
+            "align_corners": align_corners,
+            "bias": bias,
+            "up": "deconv" if use_deconv else None,
+        }
         options = WIRINGS[wiring]._replace(**{key: value for key, value in given.items() if value is not None})
         super().__init__(num_classes, in_channels, options, partial(double_conv, bias=options.bias))
 

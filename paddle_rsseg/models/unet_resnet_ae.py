@@ -100,10 +100,11 @@ class UNetResNetAE(Segmenter):
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         size = spatial_size(x)
         stem, *features = self.backbone(x)
-        x, column = max_pool(self.center(features[-1])), []
+        x = max_pool(self.center(features[-1]))
+        levels: list[paddle.Tensor] = []
         for i in range(4):
             finer = features[-1 - i]
             x = self.steps[i](x, finer, spatial_size(finer))
-            column.insert(0, resize(x, size))
-        column = [resize(stem, size), self.last_step(x, None, size), *column]
+            levels.insert(0, resize(x, size))
+        column = [resize(stem, size), self.last_step(x, None, size), *levels]
         return [self.head(self.fusion(self.dropout(paddle.concat(column, axis=1))))]

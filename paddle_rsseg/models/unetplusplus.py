@@ -6,7 +6,7 @@ Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import paddle
 import paddle.nn as nn
@@ -119,7 +119,7 @@ class UNetPlusPlus(Segmenter):
         if heads not in (None, "one", "four", "mean"):
             raise RssegError("model.heads", repr(heads), "one, four or mean")
         up = "deconv" if use_deconv else None
-        given = {"widths": widths, "up": up, "align_corners": align_corners, "heads": heads}
+        given: dict[str, Any] = {"widths": widths, "up": up, "align_corners": align_corners, "heads": heads}
         options = WIRINGS[wiring]._replace(**{key: value for key, value in given.items() if value is not None})
         channels = list(options.widths)
         if len(channels) < 2:

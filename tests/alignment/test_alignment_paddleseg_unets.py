@@ -1,4 +1,4 @@
-"""Our U-Net, U-Net++ and SegNet against PaddleSeg 2.8's own, on numbers that PaddleSeg computed (tests/golden/README.md).
+"""Our U-Net, U-Net++ and SegNet against PaddleSeg 2.8, on numbers that it computed (tests/golden/README.md).
 
 A settings file of PaddleSeg names no wiring: what it means there is what it means here.
 """

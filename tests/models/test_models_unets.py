@@ -45,7 +45,7 @@ class TestUNetPlusPlusFourHeads(ModelContract):
 
 
 class TestUNetPlusPlusNested(ModelContract):
-    spec = {"type": "UNetPlusPlus", "wiring": "nested", "widths": WIDTHS}
+    spec = {"type": "UNetPlusPlus", "wiring": "nested", "widths": [32, 32, 32]}
 
 
 @pytest.mark.slow
