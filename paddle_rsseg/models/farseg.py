@@ -228,6 +228,11 @@ class FarSeg(Segmenter):
             scene_channels = encoder.out_channels[-1]
             self.sr = SceneRelation(scene_channels, fpn_out_channels, fsr_out_channels, levels, scale_aware_proj)
 
+    @property
+    def backbone(self) -> nn.Layer:
+        """The encoder without the release's name around it."""
+        return self.en.resnet
+
     def maps(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.en(x)
         pyramid = self.fpn(features, self.strides)
