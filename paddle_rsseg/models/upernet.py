@@ -18,16 +18,6 @@ from paddle_rsseg.models.pooling import PyramidPooling
 from paddle_rsseg.registry import MODELS
 
 
-class MapNorm(LayerNorm):
-    """Layer norm over the channels of each place of an N×C×h×w map."""
-
-    def __init__(self, channels: int):
-        super().__init__(channels, epsilon=1e-6)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return channels_first(super().forward(channels_last(x)))
-
-
 class UPerHead(nn.Layer):
     """Maps of several strides, fine first → N×K×h×w logits at the size of the finest.
 
@@ -35,13 +25,13 @@ class UPerHead(nn.Layer):
         in_channels: of the maps.
         channels: of everything in between.
         dropout: of whole channels, before the classifier.
-        norm_maps: each map first goes through a layer norm.
+        norm_maps: each map first goes through a layer norm of its channels.
     """
 
     def __init__(self, in_channels: Sequence[int], num_classes: int, channels: int, dropout: float, norm_maps: bool):
         super().__init__()
         *fine, coarse = in_channels
-        self.norms = nn.LayerList([MapNorm(width) for width in in_channels]) if norm_maps else None
+        self.norms = nn.LayerList([LayerNorm(width, 1e-6) for width in in_channels]) if norm_maps else None
         self.pooling = PyramidPooling(coarse, channels, channels, dropout=0.0, fusion_kernel=3)
         self.laterals = nn.LayerList([conv_bn_relu(width, channels, 1, init="relu") for width in fine])
         self.smooth = nn.LayerList([conv_bn_relu(channels, channels, 3, init="relu") for _ in fine])
@@ -51,7 +41,7 @@ class UPerHead(nn.Layer):
 
     def forward(self, maps: Sequence[paddle.Tensor]) -> paddle.Tensor:
         if self.norms is not None:
-            maps = [self.norms[i](x) for i, x in enumerate(maps)]
+            maps = [channels_first(self.norms[i](channels_last(x))) for i, x in enumerate(maps)]
         levels = [self.pooling(maps[-1])]
         for i in reversed(range(len(self.laterals))):
             lateral = self.laterals[i](maps[i])

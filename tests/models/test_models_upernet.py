@@ -9,7 +9,7 @@ from contract import CLASSES, ModelContract
 
 from paddle_rsseg.models import create_model
 from paddle_rsseg.models.backbones.swin import Swin
-from paddle_rsseg.models.upernet import MapNorm, UPerHead
+from paddle_rsseg.models.upernet import UPerHead
 
 WIDTHS, CHANNELS = (32, 64, 160, 256), 24
 
@@ -72,10 +72,16 @@ def test_the_head_level_by_level():
     np.testing.assert_allclose(head(maps).numpy(), expected.numpy(), atol=1e-6)
 
 
-def test_a_map_is_normed_over_its_channels():
-    x = np.random.default_rng(0).standard_normal((2, 5, 3, 4)).astype("float32")
-    expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
-    np.testing.assert_allclose(MapNorm(5)(paddle.to_tensor(x)).numpy(), expected, atol=1e-5)
+def test_maps_are_normed_over_their_channels():
+    paddle.seed(0)
+    options = {"in_channels": (4, 6), "num_classes": 3, "channels": 5, "dropout": 0.0}
+    plain, normed = UPerHead(**options, norm_maps=False), UPerHead(**options, norm_maps=True)
+    normed.set_state_dict(plain.state_dict())
+    plain.eval()
+    normed.eval()
+    maps = [paddle.randn([1, 4, 8, 6]), paddle.randn([1, 6, 4, 3])]
+    whitened = [(x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-6).sqrt() for x in maps]
+    np.testing.assert_allclose(normed(maps).numpy(), plain(whitened).numpy(), atol=1e-5)
 
 
 def test_the_auxiliary_head_sees_the_last_map_but_one():
