@@ -55,8 +55,10 @@ class Segmenter(nn.Layer):
         """:meth:`maps`, and the encoder's maps that they came from, of one run; for networks with a ``backbone``."""
         seen: list[list[paddle.Tensor]] = []
         hook = self.backbone.register_forward_post_hook(lambda encoder, image, features: seen.append(features))
-        maps = self.maps(x)
-        hook.remove()
+        try:
+            maps = self.maps(x)
+        finally:
+            hook.remove()
         return maps, seen[0]
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
