@@ -19,6 +19,7 @@ class TestUNet(ModelContract):
     spec = {"type": "UNet", "widths": WIDTHS}
 
 
+@pytest.mark.slow
 class TestUNetDeconv(ModelContract):
     spec = {"type": "UNet", "widths": WIDTHS, "use_deconv": True}
 
@@ -44,6 +45,7 @@ class TestUNetPlusPlusFourHeads(ModelContract):
     train_outputs = 3
 
 
+@pytest.mark.slow
 class TestUNetPlusPlusNested(ModelContract):
     spec = {"type": "UNetPlusPlus", "wiring": "nested", "widths": [32, 32, 32]}
 

@@ -32,6 +32,7 @@ class TestSegNet(ModelContract):
     spec = {"type": "SegNet", "backbone": VGG}
 
 
+@pytest.mark.slow
 class TestSegNetTied(ModelContract):
     spec = {"type": "SegNet", "backbone": VGG, "tied": True}
 
