@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from paddle_rsseg.models import create_model
+from paddle_rsseg.models.cost import learnable
 from paddle_rsseg.registry import BACKBONES, MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +56,17 @@ def test_a_size_is_counted_right(name):
 def test_every_original_lies_within_its_tolerance():
     assert models_page.alignment()
     assert [one["original"] for one in models_page.alignment() if not one["ok"]] == []
+
+
+PUBLISHED = yaml.safe_load(models_page.COUNTS.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["network"])
+def test_published_parameter_counts(row):
+    model = create_model(row["spec"])
+    assert round(sum(math.prod(p.shape) for p in learnable(model).values()) / 1e6, 2) == row["here"]
+
+
+def test_where_counts_differ_the_page_says_why():
+    assert all("why" in row for row in PUBLISHED if row["here"] != row["published"])
