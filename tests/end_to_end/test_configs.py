@@ -105,6 +105,8 @@ def smaller(settings):
         opts += ["train_dataset.val_images=2", "val_dataset.val_images=2"]
     if settings.model.args.get("pretrained"):
         opts.append("model.pretrained=null")
+        if settings.model.args.get("freeze"):  # what is frozen is what is left out
+            opts.append("model.freeze=False")
     if isinstance(settings.model.args.get("backbone"), dict) and settings.model.args["backbone"].get("pretrained"):
         opts.append("model.backbone.pretrained=null")
     return opts
@@ -123,9 +125,10 @@ def test_a_shipped_configuration_trains(config, tmp_path, monkeypatch):
         say=lambda text: None,
     )
     assert np.isfinite(report.loss)
-    # untrained, a K-class network is about as unsure as log K, and so is each auxiliary output
+    # untrained, a K-class network is about as unsure as log K, and so is each auxiliary output, and each further view
     unsure = np.log(spec.num_classes)
-    assert unsure - 1.5 < report.loss < (unsure + 1.5) * sum(settings.loss.coef)
+    views = 2 if any("loss" in loss.args for loss in settings.loss.types) else 1
+    assert unsure - 1.5 < report.loss < (unsure + 1.5) * sum(settings.loss.coef) * views
     assert not (tmp_path / "output").exists()
 
 

@@ -30,8 +30,9 @@ def test_the_example_model_passes_the_contract(tmp_path):
         (tmp_path / name).write_text(text, encoding="utf-8")
     listing = tmp_path / "paddle_rsseg" / "models" / "__init__.py"
     text = listing.read_text(encoding="utf-8")
-    line = next(line for line in text.splitlines() if line.startswith("from paddle_rsseg.models import "))
-    listing.write_text(text.replace(line, f"{line}, tiny"), encoding="utf-8")
+    start = "from paddle_rsseg.models import (\n"
+    assert start in text
+    listing.write_text(text.replace(start, f"{start}    tiny,\n"), encoding="utf-8")
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/models/test_models_tiny.py"]
     done = subprocess.run(

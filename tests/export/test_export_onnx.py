@@ -181,7 +181,7 @@ def test_predicting_with_it(exported, net, tmp_path):
         rs.Predictor(exported / "model.onnx"),
         rs.Predictor(net, SPEC, backend="onnx"),
     ):
-        assert isinstance(predictor.engine.backend, OnnxBackend)
+        assert isinstance(predictor.engine.score.backend, OnnxBackend)
         assert (predictor.predict(picture).labels != expected).mean() < 1e-3
     assert len(np.unique(expected)) > 1
     assert isinstance(make_backend(net, SPEC, "onnx"), OnnxBackend)
