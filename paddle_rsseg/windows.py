@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +24,8 @@ class Window(NamedTuple):
     def width(self) -> int:
         return self.x1 - self.x0
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.height, self.width
+    def moved(self, down: int, right: int) -> Window:
+        return Window(self.y0 + down, self.y1 + down, self.x0 + right, self.x1 + right)
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -45,6 +44,38 @@ def starts(length: int, size: int, stride: int) -> list[int]:
     size = min(size, length)
     count = -(-(length - size) // stride) + 1
     return [min(stride * i, length - size) for i in range(count)]
+
+
+class Span(NamedTuple):
+    """Along one axis: the pixels ``start:stop`` are seen, some perhaps beyond the image, and ``first:last`` count."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def sliding(length: int, size: int, stride: int) -> list[Span]:
+    """Windows inside the image (:func:`starts`), of which all pixels count."""
+    size = min(size, length)
+    return [Span(first, first + size, first, first + size) for first in starts(length, size, stride)]
+
+
+def expanded(length: int, centre: int, margin: int) -> list[Span]:
+    """Centres side by side, each seen with ``margin`` pixels around it (NAIC_AI-RS's "dilated" prediction)."""
+    return [
+        Span(first - margin, first + centre + margin, first, min(first + centre, length))
+        for first in range(0, length, centre)
+    ]
+
+
+def roomiest(length: int, sizes: Sequence[int]) -> int:
+    """The size that leaves most of the image to the last of its tiles; of equals the one that then lacks least."""
+
+    def leftover(size: int) -> int:
+        return length % size or size
+
+    return max(sizes, key=lambda size: (leftover(size), leftover(size) - size))
 
 
 def grid(height: int, width: int, size: tuple[int, int], stride: tuple[int, int]) -> Iterator[Window]:

@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int | None:
     if args.probability is not None and not 0 <= args.probability < spec.num_classes:
         raise RssegError("--probability", str(args.probability), f"a class from 0 to {spec.num_classes - 1}")
     window = f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"
+    if spec.policy != "sliding":
+        window = f"{spec.policy} windows, margin {spec.margin}"
     print(f"mapping {len(images)} images with {args.model_path} ({window})")
     written, failed = [], 0
     with progress_bar("images") as progress:

@@ -95,6 +95,6 @@ def check_protocol(args: argparse.Namespace, settings: object) -> None:
     """No option of windows without windows."""
     from paddle_rsseg.errors import RssegError
 
-    for name in ("crop_size", "stride", "pad", "window_weights"):
+    for name in ("crop_size", "stride", "policy", "margin", "pad", "window_weights"):
         if getattr(args, name) is not None and not (args.is_slide or settings.test_config.is_slide):  # type: ignore[attr-defined]
             raise RssegError(f"--{name}", "without --is_slide", fix="add --is_slide, or images are scored whole")

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.spec import POLICIES
 from paddle_rsseg.windows import WEIGHTS
 
 
@@ -16,6 +17,12 @@ def add_window_arguments(how: argparse._ArgumentGroup, weights: str | None = Non
     """
     how.add_argument("--crop_size", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"), help="of a window, in pixels")
     how.add_argument("--stride", nargs=2, type=int, metavar=("X", "Y"), help="step of the window (default: 4/7 of it)")
+    how.add_argument(
+        "--policy", choices=POLICIES,
+        help="how windows lie: one stride apart, or side by side with a margin around each, of --crop_size or of the "
+        "size that suits the image best",
+    )  # fmt: skip
+    how.add_argument("--margin", type=int, metavar="PIXELS", help="seen around a window, but of no account there")
     how.add_argument("--average", choices=("probs", "logits"), help="what overlapping windows and views average")
     how.add_argument(
         "--pad", choices=("multiple", "window"), help="small windows: zeros up to a multiple of 32, or to a full window"
@@ -44,6 +51,8 @@ def window_changes(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "window": tuple(crop[::-1]) if crop else None,
         "stride": tuple(stride[::-1]) if stride else None,
+        "policy": args.policy,
+        "margin": args.margin,
         "average": args.average,
         "pad": args.pad,
         "blend": args.window_weights,

@@ -68,6 +68,8 @@ def inference_spec(settings: Settings) -> InferenceSpec:
         scale=normalize["scale"],
         nodata=data.args.get("nodata"),
         alpha_is_data=bool(fact(data, "alpha_is_data")),
+        policy=test.policy,
+        margin=test.margin,
         pad=test.pad,
         average=test.average,
         blend=test.blend,

@@ -311,6 +311,8 @@ class TestConfig(Strict):
         average: overlapping windows average softmax probabilities (FarSeg) or logits (PaddleSeg).
         pad: small windows are padded to a ``multiple`` of 32 (FarSeg) or the whole ``window`` (PaddleSeg).
         blend: weights of a window's pixels (:func:`paddle_rsseg.windows.blend_weights`); ``cosine`` hides seams.
+        policy, margin: how windows lie, and what is seen around them
+            (:class:`paddle_rsseg.inference.spec.InferenceSpec`).
         views, scales: test-time augmentation, the mean over all pairs of them: names of
             :data:`paddle_rsseg.inference.spec.VIEW_NAMES`, and factors of the window's size.
         window_batch: windows computed together; None: 1 on a CPU, 4 on a GPU.
@@ -324,6 +326,8 @@ class TestConfig(Strict):
     average: Literal["probs", "logits"] = "probs"
     pad: Literal["multiple", "window"] = "multiple"
     blend: Literal["uniform", "linear", "cosine", "gaussian", "centre"] = "uniform"
+    policy: Literal["sliding", "expanded", "adaptive"] = "sliding"
+    margin: Annotated[int, Field(ge=0)] = 128
     views: list[str] = Field(default=["identity"], min_length=1)
     scales: list[Annotated[float, Field(gt=0)]] = Field(default=[1.0], min_length=1)
     window_batch: Positive | None = None

@@ -210,6 +210,8 @@ def _info(
 ) -> dict[str, Any]:
     info: dict[str, Any] = {"protocol": protocol, "images": images}
     if protocol == "slide" and spec.resize is None:
+        if spec.policy != "sliding":
+            info |= {"policy": spec.policy, "margin": spec.margin}
         # width first, as on the command line
         info |= {"window (w × h)": list(spec.window[::-1]), "stride (w × h)": list(spec.stride[::-1])}
         info |= {"average": spec.average, "window weights": spec.blend}

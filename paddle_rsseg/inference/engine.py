@@ -22,7 +22,7 @@ from paddle_rsseg.inference.resizing import upsample_rows
 from paddle_rsseg.inference.scores import Scorer
 from paddle_rsseg.inference.spec import InferenceSpec, up
 from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
-from paddle_rsseg.windows import Window
+from paddle_rsseg.windows import Span, Window
 
 
 class Band(NamedTuple):
@@ -39,8 +39,21 @@ class Band(NamedTuple):
     probabilities: np.ndarray | None = None
 
 
+class _Tile(NamedTuple):
+    """What of a window counts.
+
+    Attributes:
+        kept: where that lies in the image.
+        inner: the same in the window.
+    """
+
+    kept: Window
+    inner: Window
+
+
 class _Batch(NamedTuple):
-    windows: list[Window]
+    tiles: list[_Tile]
+    shape: tuple[int, int]  # of the windows, before padding
     pixels: np.ndarray  # N×C×H×W float32, normalised and padded
 
 
@@ -113,13 +126,13 @@ class WindowPredictor:
         if self.spec.resize is not None:
             yield from self._resized_bands(raster, probabilities)
             return
-        rows = min(self.spec.window[0], raster.height)
+        rows = max(span.last - span.first for span in self.spec.spans(raster.height, raster.width)[0])
         sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=probabilities)
         for item in prefetch(self._read(raster)):
             if isinstance(item, _Batch):
-                first = item.windows[0]  # all of a row of the grid have one size
-                for window, scores in zip(item.windows, self.score(item.pixels, *first.shape), strict=True):
-                    sums.add(window, scores, self._weight(window))
+                weight = self._weight(*item.shape)
+                for tile, scores in zip(item.tiles, self.score(item.pixels, *item.shape), strict=True):
+                    sums.add(tile.kept, scores[(slice(None), *tile.inner.slices)], weight)
             else:
                 yield self._band(sums, item, probabilities, raster)
 
@@ -140,35 +153,44 @@ class WindowPredictor:
 
     def _read(self, raster: Any) -> Iterator[_Batch | _RowsDone]:
         """Batches of the windows of one row of the grid, then the rows that this finishes; and so on."""
-        spec = self.spec
         strip: np.ndarray | None = None  # the rows under the present windows, as stored
         valid: np.ndarray | None = None
         top = bottom = 0
-        grid_rows = windows.starts(raster.height, spec.window[0], spec.stride[0])
-        columns = windows.starts(raster.width, spec.window[1], spec.stride[1])
-        for i, y0 in enumerate(grid_rows):
-            y1 = min(y0 + spec.window[0], raster.height)
-            new = Window(bottom, y1, 0, raster.width)
-            pixels, seen = self._pixels(raster, new)
-            strip = pixels if strip is None else np.concatenate([strip[y0 - top :], pixels])
-            valid = _stack(None if valid is None else valid[y0 - top :], bottom - y0, seen, new)
+        rows, columns = self.spec.spans(raster.height, raster.width)
+        for i, row in enumerate(rows):
+            y0, y1 = max(row.start, 0), min(row.stop, raster.height)
+            if y1 > bottom or strip is None:
+                new = Window(bottom, y1, 0, raster.width)
+                pixels, seen = self._pixels(raster, new)
+                strip = pixels if strip is None else np.concatenate([strip[y0 - top :], pixels])
+                valid = _stack(None if valid is None else valid[y0 - top :], bottom - y0, seen, new)
+            else:  # the margin of the row above has seen all that is left
+                strip, valid = strip[y0 - top :], None if valid is None else valid[y0 - top :]
             top, bottom = y0, y1
 
-            wanted = [Window(y0, y1, x0, min(x0 + spec.window[1], raster.width)) for x0 in columns]
+            wanted = columns
             if valid is not None:
-                wanted = [w for w in wanted if valid[:, w.x0 : w.x1].any()]
+                kept = valid[row.first - y0 : row.last - y0]
+                wanted = [column for column in columns if kept[:, column.first : column.last].any()]
             for k in range(0, len(wanted), self.batch_size):
-                yield self._cut(wanted[k : k + self.batch_size], strip, valid)
-            end = grid_rows[i + 1] if i + 1 < len(grid_rows) else raster.height
-            yield _RowsDone(end, None if valid is None else valid[: end - y0].copy())
+                yield self._cut(row, wanted[k : k + self.batch_size], strip, valid)
+            end = rows[i + 1].first if i + 1 < len(rows) else raster.height
+            yield _RowsDone(end, None if valid is None else valid[row.first - y0 : end - y0].copy())
 
-    def _cut(self, wanted: list[Window], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
-        height, width = self.spec.padded(wanted[0].height, wanted[0].width)
-        batch = np.zeros((len(wanted), self.spec.in_channels, height, width), np.float32)
-        for out, w in zip(batch, wanted, strict=True):
-            mask = None if valid is None else valid[:, w.x0 : w.x1]
-            out[:, : w.height, : w.width] = self.spec.normalize(strip[:, w.x0 : w.x1], mask).transpose(2, 0, 1)
-        return _Batch(wanted, batch)
+    def _cut(self, row: Span, columns: list[Span], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
+        """The windows of a row of the grid at these columns; ``strip`` holds the row's part of the image."""
+        height, width = row.stop - row.start, columns[0].stop - columns[0].start
+        batch = np.zeros((len(columns), self.spec.in_channels, *self.spec.padded(height, width)), np.float32)
+        tiles = []
+        for out, column in zip(batch, columns, strict=True):
+            x0, x1 = max(column.start, 0), min(column.stop, strip.shape[1])
+            pixels, mask = strip[:, x0:x1], None if valid is None else valid[:, x0:x1]
+            if pixels.shape[:2] != (height, width):
+                pixels, mask = _in_black(pixels, mask, (height, width), max(-row.start, 0), max(-column.start, 0))
+            out[:, :height, :width] = self.spec.normalize(pixels, mask).transpose(2, 0, 1)
+            kept = Window(row.first, row.last, column.first, column.last)
+            tiles.append(_Tile(kept, kept.moved(-row.start, -column.start)))
+        return _Batch(tiles, (height, width), batch)
 
     def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[np.ndarray, list[_Patch]]]:
         batch: list[np.ndarray] = []
@@ -218,8 +240,11 @@ class WindowPredictor:
 
     # ------------------------------------------------------------------ out: logits to labels
 
-    def _weight(self, window: Window) -> np.ndarray | None:
-        return None if self.spec.blend == "uniform" else _weights(window.height, window.width, self.spec.blend)
+    def _weight(self, height: int, width: int) -> np.ndarray | None:
+        """Of the pixels of a window of this size; None: 1. Where tiles do not overlap there is nothing to weigh."""
+        if self.spec.policy != "sliding" or self.spec.blend == "uniform":
+            return None
+        return _weights(height, width, self.spec.blend)
 
     def _band(self, sums: RowBand, rows: _RowsDone, probabilities: bool, raster: Any) -> Band:
         y0 = sums.top
@@ -284,6 +309,21 @@ def _stack(old: np.ndarray | None, old_rows: int, new: np.ndarray | None, window
         return None
     above = np.ones((old_rows, window.width), bool) if old is None else old
     return np.concatenate([above, np.ones((window.height, window.width), bool) if new is None else new])
+
+
+def _in_black(
+    pixels: np.ndarray, mask: np.ndarray | None, size: tuple[int, int], y: int, x: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A part of the image at (y, x) of a window of ``size``, zeros around it; what is beyond the image is not missing
+    data, which would become the mean."""
+    place = slice(y, y + pixels.shape[0]), slice(x, x + pixels.shape[1])
+    window = np.zeros((*size, pixels.shape[2]), pixels.dtype)
+    window[place] = pixels
+    if mask is None:
+        return window, None
+    seen = np.ones(size, bool)
+    seen[place] = mask
+    return window, seen
 
 
 @lru_cache(maxsize=8)

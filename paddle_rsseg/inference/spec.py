@@ -16,7 +16,7 @@ import numpy as np
 
 from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.views import View
-from paddle_rsseg.windows import WEIGHTS
+from paddle_rsseg.windows import WEIGHTS, Span, expanded, roomiest, sliding
 
 #: full scale of the integer types; a band is divided by it unless ``scale`` says otherwise
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "int16": 32767.0, "uint32": 4294967295.0, "int32": 2147483647.0}
@@ -33,6 +33,10 @@ VIEW_NAMES = {
     "rot180": View.rotation(2),
     "rot270": View.rotation(3),
 }
+
+#: how windows lie, and the sides of the tiles among which ``adaptive`` chooses, the largest first
+POLICIES = ("sliding", "expanded", "adaptive")
+TILES = tuple(range(1024, 511, -64))
 
 
 def normalize(
@@ -77,6 +81,12 @@ class InferenceSpec:
             mask of where there is data.
         window: (height, width) of the sliding window in pixels.
         stride: (vertical, horizontal) step of it.
+        policy: how windows lie. ``sliding``: inside the image, one ``stride`` apart, blended where they overlap.
+            ``expanded``: the image is tiled by ``window``, and each tile is seen with ``margin`` pixels around it,
+            black beyond the image; only the tile counts. ``adaptive``: likewise, by tiles of 512 to 1024 pixels a
+            side in steps of 64, those that leave most of the image to the last one; an image of no more than 1024 and
+            two margins is seen whole. (The last two are NAIC_AI-RS's.)
+        margin: of ``expanded`` and ``adaptive``, in pixels.
         pad: a window smaller than the network wants is zero-padded at the right and bottom *after* normalising:
             ``"multiple"`` to a multiple of ``pad_to`` (FarSeg), ``"window"`` to the full window (PaddleSeg port).
         pad_to: the multiple, 32 for an encoder of output stride 32.
@@ -101,6 +111,8 @@ class InferenceSpec:
     alpha_is_data: bool = False
     window: tuple[int, int] = (896, 896)
     stride: tuple[int, int] = (512, 512)
+    policy: str = "sliding"
+    margin: int = 128
     pad: Literal["multiple", "window"] = "multiple"
     pad_to: int = 32
     average: Literal["probs", "logits"] = "probs"
@@ -136,6 +148,10 @@ class InferenceSpec:
 
         if self.blend not in WEIGHTS:
             raise RssegError("inference.blend", repr(self.blend), ", ".join(WEIGHTS))
+        if self.policy not in POLICIES:
+            raise RssegError("inference.policy", repr(self.policy), ", ".join(POLICIES))
+        if not isinstance(self.margin, Integral) or self.margin < 0:
+            raise RssegError("inference.margin", repr(self.margin), "a whole number of at least 0")
         if not self.views or not self.scales:
             raise RssegError("inference.views", f"{self.views} at scales {self.scales}", "at least one of each")
         for name in self.views:
@@ -143,6 +159,17 @@ class InferenceSpec:
                 raise RssegError(
                     "inference.views", repr(name), ", ".join(VIEW_NAMES), did_you_mean(str(name), VIEW_NAMES)
                 )
+
+    def spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """Where the windows of an image lie, along its rows and along its columns."""
+        if self.policy == "sliding":
+            return sliding(height, self.window[0], self.stride[0]), sliding(width, self.window[1], self.stride[1])
+        centre = self.window
+        if self.policy == "adaptive":
+            if max(height, width) <= max(TILES) + 2 * self.margin:
+                return [Span(0, height, 0, height)], [Span(0, width, 0, width)]
+            centre = roomiest(height, TILES), roomiest(width, TILES)
+        return expanded(height, centre[0], self.margin), expanded(width, centre[1], self.margin)
 
     def padded(self, height: int, width: int) -> tuple[int, int]:
         """The size to which a window of this one is padded."""

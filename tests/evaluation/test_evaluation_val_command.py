@@ -72,6 +72,9 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
     assert port["info"]["stride (w × h)"] == [54, 36]
     augmented = val(place, "--aug_eval", "--scales", "1", "0.5", "--flip_horizontal", "--flip_vertical")["info"]
     assert (augmented["views"], augmented["scales"]) == ("identity lr tb lrtb", [1.0, 0.5])
+    tiles = ["--policy", "expanded", "--margin", "16", "--crop_size", "64", "64", "--stride", "64", "64"]
+    expanded = val(place, "--is_slide", *tiles)["info"]
+    assert (expanded["policy"], expanded["margin"]) == ("expanded", 16)
     assert whole["pixels"] == farseg["pixels"] == port["pixels"]
     assert len({tuple(c["predicted"] for c in found["classes"]) for found in (whole, farseg, port)}) == 3
     assert {p.name for p in (place / "score").iterdir()} == {"metrics.json", "confusion.csv", "report.html"}
@@ -84,6 +87,8 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
         (["--stride", "8", "8"], "--stride: without --is_slide"),
         (["--is_slide", "--crop_size", "0", "64"], "--crop_size: 0 64"),
         (["--is_slide", "--crop_size", "32", "32", "--stride", "40", "8"], "larger than the window"),
+        (["--policy", "adaptive"], "--policy: without --is_slide"),
+        (["--is_slide", "--margin", "-1"], "inference.margin: -1"),
         (["--views", "lr", "rot45"], "inference.views: 'rot45'"),
         (["--flip_vertical"], "--flip_vertical: without the switch of augmentation"),
         (["--model_path", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
