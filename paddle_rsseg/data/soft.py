@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from paddle_rsseg.data.arrays import NpyRaster
+from paddle_rsseg.data.files import write_whole
 from paddle_rsseg.data.parallel import over
-from paddle_rsseg.data.prepare.isaid_cut import write_whole
 from paddle_rsseg.data.transforms.base import within
 from paddle_rsseg.errors import RssegError
 

@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from paddle_rsseg.data.files import write_whole
 from paddle_rsseg.data.parallel import worker_count
 from paddle_rsseg.data.prepare import worker
-from paddle_rsseg.data.prepare.isaid_cut import IGNORE, JOURNAL, Options, cut, files_of, finished, write_whole
+from paddle_rsseg.data.prepare.isaid_cut import IGNORE, JOURNAL, Options, cut, files_of, finished
 from paddle_rsseg.data.prepare.isaid_legend import CLASSES, SHORT_CLASSES
 from paddle_rsseg.data.prepare.isaid_source import SPLITS, Pair, find_pairs
 from paddle_rsseg.data.prepare.isaid_verify import verify

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from paddle_rsseg.data.files import write_whole
 from paddle_rsseg.data.prepare.isaid_legend import PALETTES, decode_mask
 from paddle_rsseg.data.prepare.isaid_source import MASK_SUFFIX, Pair
 from paddle_rsseg.errors import RssegError
@@ -167,17 +168,3 @@ def encode_png(image: np.ndarray) -> bytes:
     ok, buffer = cv2.imencode(".png", image, flags)
     assert ok, "OpenCV encodes every uint8 array"
     return buffer.tobytes()
-
-
-def write_whole(path: Path, content: bytes) -> int:
-    """Write under a temporary name and rename: a file with its own name is always whole. Returns its bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise RssegError(path, f"cannot be written: {error.strerror}", fix="run again to continue") from error
-        raise
-    return len(content)
