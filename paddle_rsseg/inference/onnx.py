@@ -20,6 +20,8 @@ from paddle_rsseg.runtime import process_cores
 FILE = "model.onnx"
 #: of the operators; 17 is the first with LayerNormalization, and every ONNX Runtime since 1.12 reads it
 OPSET = 17
+#: what fresh memory is filled with: a value that paddle2onnx never wrote is then always wrong, not right by chance
+GARBAGE = "170"
 INSTALL = "pip install 'paddle-rsseg[onnx]'"
 
 
@@ -79,11 +81,12 @@ def convert(graph: Path, parameters: Path, target: Path) -> Path:
     onnx = _package("onnx")
     with tempfile.TemporaryDirectory(prefix="rsseg-onnx-") as directory:
         copy = Path(directory) / "model.json"  # Paddle itself refuses what is written here
-        copy.write_text(json.dumps(_single_epsilons(json.loads(graph.read_text(encoding="utf-8")))), encoding="utf-8")
+        copy.write_text(json.dumps(_single_precision(json.loads(graph.read_text(encoding="utf-8")))), encoding="utf-8")
         written = copy.with_suffix(".onnx")
         # paddle2onnx aborts the process that meets an operator it does not know, so that is another one
         command = [sys.executable, "-c", CONVERSION, str(copy), str(parameters.resolve()), str(written), str(OPSET)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        environment = {**os.environ, "MALLOC_PERTURB_": GARBAGE}
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
         if done.returncode or not written.is_file():
             raise _refusal(graph, done.stderr + done.stdout)
         model = onnx.load_model(str(written))
@@ -112,18 +115,19 @@ def _refusal(graph: Path, said: str) -> RssegError:
     return RssegError(graph, seen, fix="export without --format onnx")
 
 
-def _single_epsilons(node: Any) -> Any:
-    """The graph with every ``epsilon`` marked as float32.
+#: attributes that Paddle stores as float64 and that paddle2onnx looks for as float32 only: when it finds none it takes
+#: what happens to lie in memory (Paddle2ONNX issue 1646), so that some exports are right, others not, from run to run
+SINGLE = {"epsilon", "pad_value"}
 
-    GroupNorm's is stored as float64, which paddle2onnx does not read: it takes what happens to lie in memory instead
-    (Paddle2ONNX issue 1646), so that half of the exports give NaN and others are nearly right.
-    """
+
+def _single_precision(node: Any) -> Any:
+    """The graph with the attributes of :data:`SINGLE` marked as float32."""
     if isinstance(node, dict):
         value = node.get("AT")
-        if node.get("N") == "epsilon" and isinstance(value, dict) and value.get("#") == "0.a_f64":
+        if node.get("N") in SINGLE and isinstance(value, dict) and value.get("#") == "0.a_f64":
             return {**node, "AT": {**value, "#": "0.a_f32"}}
-        return {key: _single_epsilons(child) for key, child in node.items()}
-    return [_single_epsilons(child) for child in node] if isinstance(node, list) else node
+        return {key: _single_precision(child) for key, child in node.items()}
+    return [_single_precision(child) for child in node] if isinstance(node, list) else node
 
 
 def _name_ends(model: Any) -> None:

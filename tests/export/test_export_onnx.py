@@ -32,7 +32,7 @@ nn, F = paddle.nn, paddle.nn.functional
 
 
 class Net(nn.Layer):
-    """Every norm (their epsilons matter: the features are small), a linear layer, pooling and resizing."""
+    """Every norm (their epsilons matter: the features are small), a linear layer, pooling, padding and resizing."""
 
     in_channels, num_classes, min_multiple = 3, 4, 2
 
@@ -50,6 +50,7 @@ class Net(nn.Layer):
         features = tokens.transpose([0, 2, 1]).reshape(paddle.shape(features)) + features
         features = features * F.sigmoid(F.adaptive_avg_pool2d(features, 1))
         size = paddle.shape(x)[2:]
+        features = F.pad(features, [0, 1, 0, 1], value=0.5)
         return [F.interpolate(self.head(features), size, mode="bilinear", align_corners=True)]
 
 
@@ -107,7 +108,16 @@ def test_converting_leaves_the_static_graph_as_it_is(exported):
 
     graph = json.loads((exported / "model.json").read_text())
     assert "0.a_f64" in set(epsilons(graph))
-    assert set(epsilons(onnx._single_epsilons(graph))) == {"0.a_f32"}
+    assert set(epsilons(onnx._single_precision(graph))) == {"0.a_f32"}
+
+
+def test_nothing_depends_on_what_lies_in_memory(exported, tmp_path, monkeypatch):
+    files = []
+    for garbage in ("0", "85", "255"):
+        monkeypatch.setattr(onnx, "GARBAGE", garbage)
+        onnx.convert(exported / "model.json", exported / "model.pdiparams", tmp_path / "net.onnx")
+        files.append((tmp_path / "net.onnx").read_bytes())
+    assert files[0] == files[1] == files[2]
 
 
 def test_a_fixed_size(tmp_path, net):
@@ -151,7 +161,7 @@ def test_what_differs_is_not_written(tmp_path):
 
 
 def test_a_wrong_conversion_of_a_right_graph_is_refused(tmp_path, net, monkeypatch):
-    monkeypatch.setattr(onnx, "_single_epsilons", lambda graph: spoiled(graph))
+    monkeypatch.setattr(onnx, "_single_precision", lambda graph: spoiled(graph))
     with pytest.raises(RssegError, match="paddle2onnx computes something else"):
         rs.export(net, SPEC, tmp_path / "export", format="onnx")
     assert not list(tmp_path.iterdir())
