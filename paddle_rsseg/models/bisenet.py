@@ -121,7 +121,7 @@ class BiSeNet(Segmenter):
             raise RssegError("model.spatial_channels", f"{len(spatial_channels)} numbers", "three: strides 2, 4 and 8")
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             with_cp=with_cp,
             **{key: value for key, value in ENCODER.items() if accepts(backbone, key)},
         )

@@ -95,8 +95,7 @@ class CENet(Segmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         super().__init__()
-        bands = None if isinstance(backbone, nn.Layer) else in_channels
-        self.backbone = build_backbone(backbone, in_channels=bands, with_cp=with_cp)
+        self.backbone = build_backbone(backbone, in_channels=in_channels, with_cp=with_cp)
         self.num_classes, self.in_channels = num_classes, self.backbone.in_channels
         self.min_multiple = max(self.backbone.strides)
         widths = self.backbone.out_channels

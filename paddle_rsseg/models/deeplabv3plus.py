@@ -233,7 +233,7 @@ class DeepLabV3Plus(Segmenter):
             stride = None
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             output_stride=stride,
             with_cp=with_cp,
             **flavour,

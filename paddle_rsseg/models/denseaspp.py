@@ -56,7 +56,7 @@ class DenseASPP(Segmenter):
             output_stride = 16
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             output_stride=output_stride,
             with_cp=with_cp,
         )

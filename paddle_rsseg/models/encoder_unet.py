@@ -113,7 +113,7 @@ class EncoderDecoder(Segmenter):
         super().__init__()
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             finest_stride=2 if accepts(backbone, "finest_stride") else None,
             with_cp=with_cp,
         )

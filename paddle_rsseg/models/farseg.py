@@ -209,7 +209,7 @@ class FarSeg(Segmenter):
         self.num_classes = num_classes
         encoder = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             output_stride=output_stride,
             freeze_at=freeze_at,
             batchnorm_trainable=batchnorm_trainable,

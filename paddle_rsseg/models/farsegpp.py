@@ -119,7 +119,7 @@ class FarSegPP(Segmenter):
         if wiring not in ("parallel", "seg_obj_cascade", "obj_seg_cascade"):
             raise RssegError("model.wiring", repr(wiring), "parallel, seg_obj_cascade or obj_seg_cascade")
         self.num_classes, self.wiring = num_classes, wiring
-        self.backbone = build_backbone(backbone, in_channels=None if isinstance(backbone, nn.Layer) else in_channels)
+        self.backbone = build_backbone(backbone, in_channels=in_channels)
         self.in_channels = self.backbone.in_channels
         self.strides = list(self.backbone.strides)
         *widths, deepest = self.backbone.out_channels

@@ -58,7 +58,7 @@ class PSPNet(Segmenter):
         super().__init__()
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             output_stride=output_stride,
             with_cp=with_cp,
         )

@@ -240,7 +240,7 @@ class RefineNet(Segmenter):
             flavour["output_stride"] = output_stride
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             with_cp=with_cp,
             **flavour,
         )

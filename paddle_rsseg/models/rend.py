@@ -130,7 +130,7 @@ class RendUNet(PointSegmenter):
         wanted = {"output_stride": 8, "finest_stride": 2}
         self.backbone = build_backbone(
             backbone,
-            in_channels=None if isinstance(backbone, nn.Layer) else in_channels,
+            in_channels=in_channels,
             with_cp=with_cp,
             **{key: value for key, value in wanted.items() if accepts(backbone, key)},
         )

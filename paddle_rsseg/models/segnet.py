@@ -49,8 +49,7 @@ class SegNet(Segmenter):
         with_cp: bool | None = None,
     ):
         super().__init__()
-        bands = None if isinstance(backbone, nn.Layer) else in_channels
-        self.backbone = build_backbone(backbone, in_channels=bands, with_cp=with_cp)
+        self.backbone = build_backbone(backbone, in_channels=in_channels, with_cp=with_cp)
         if not isinstance(self.backbone, VGG16BN):
             raise RssegError("model.backbone", type(self.backbone).__name__, "VGG16_bn")
         self.num_classes, self.in_channels = num_classes, self.backbone.in_channels

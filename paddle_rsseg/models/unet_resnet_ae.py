@@ -73,9 +73,8 @@ class UNetResNetAE(Segmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         super().__init__()
-        bands = None if isinstance(backbone, nn.Layer) else in_channels
         finest = None if isinstance(backbone, nn.Layer) else 2
-        self.backbone = build_backbone(backbone, in_channels=bands, finest_stride=finest, with_cp=with_cp)
+        self.backbone = build_backbone(backbone, in_channels=in_channels, finest_stride=finest, with_cp=with_cp)
         if not isinstance(self.backbone, ResNet) or self.backbone.finest_stride != 2:
             seen = f"{type(self.backbone).__name__} with maps of strides {self.backbone.strides}"
             raise RssegError("model.backbone", seen, "a ResNet, ResNeXt or Wide-ResNet with finest_stride: 2")

@@ -46,7 +46,8 @@ def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any)
     """An encoder from its name (``ResNet50``, in any case of letters), a ``{"type": …}`` mapping, or itself.
 
     Args:
-        options: arguments of the encoder; None values are left out, and the mapping's own win.
+        options: arguments of the encoder; None values are left out, and the mapping's own win. An encoder that is
+            already built knows its ``in_channels``, and a network takes them from it.
 
     Raises:
         RssegError: unknown name or argument.
@@ -54,6 +55,7 @@ def build_backbone(backbone: str | Mapping[str, Any] | nn.Layer, **options: Any)
     """
     options = {key: value for key, value in options.items() if value is not None}
     if isinstance(backbone, nn.Layer):
+        options.pop("in_channels", None)
         if options:
             raise ValueError(f"the backbone is already built: set {', '.join(options)} when building it")
         return backbone
