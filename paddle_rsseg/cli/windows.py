@@ -37,6 +37,7 @@ def add_window_arguments(how: argparse._ArgumentGroup, weights: str | None = Non
     )  # fmt: skip
     how.add_argument("--scales", nargs="+", type=float, metavar="FACTOR", help="average over these sizes of a window")
     how.add_argument(aug, dest="augment", action="store_true", help="PaddleSeg's: the scales and these flips")
+    how.set_defaults(switch=aug)
     how.add_argument("--flip_horizontal", action="store_true", help="with it: the mirror image too")
     how.add_argument("--flip_vertical", action="store_true", help="with it: the image upside down too")
 
@@ -65,10 +66,10 @@ def _views(args: argparse.Namespace) -> tuple[str, ...] | None:
     flips = [name for name in ("flip_horizontal", "flip_vertical") if getattr(args, name)]
     if args.views is not None:
         if flips or args.augment:
-            raise RssegError("--views", f"beside --{(flips or ['the switch of augmentation'])[0]}", "one of them")
+            raise RssegError("--views", f"beside {f'--{flips[0]}' if flips else args.switch}", "one of them")
         return tuple(args.views)
     if flips and not args.augment:
-        raise RssegError(f"--{flips[0]}", "without the switch of augmentation", fix="add it, or use --views")
+        raise RssegError(f"--{flips[0]}", f"without {args.switch}", fix="add it, or use --views")
     if not args.augment:
         return None
     names = ["identity", *({"flip_horizontal": "lr", "flip_vertical": "tb"}[name] for name in flips)]
