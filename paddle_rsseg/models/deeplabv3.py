@@ -12,12 +12,12 @@ from typing import Any, Literal
 import paddle
 import paddle.nn as nn
 
-from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.models.aspp import ASPP, JointASPP, conv_unit
 from paddle_rsseg.models.backbones import accepts, build_backbone
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.heads import FCNHead
 from paddle_rsseg.models.layers import conv2d, set_momentum
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 WIRINGS: dict[str, dict[str, Any]] = {
@@ -159,21 +159,20 @@ class DeepLabV3(Segmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         super().__init__()
-        if wiring not in WIRINGS:
-            raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
-        given = {
-            "channels": channels,
-            "pool_first": pool_first,
-            "joint_norm": joint_norm,
-            "fusion_kernel": fusion_kernel,
-            "aspp_dropout": aspp_dropout,
-            "conv": conv,
-            "dropout": dropout,
-            "aux_head": aux_head,
-            "align_corners": align_corners,
-            "norm_momentum": norm_momentum,
-        }
-        options = {**WIRINGS[wiring], **{key: value for key, value in given.items() if value is not None}}
+        options = wired(
+            WIRINGS,
+            wiring,
+            channels=channels,
+            pool_first=pool_first,
+            joint_norm=joint_norm,
+            fusion_kernel=fusion_kernel,
+            aspp_dropout=aspp_dropout,
+            conv=conv,
+            dropout=dropout,
+            aux_head=aux_head,
+            align_corners=align_corners,
+            norm_momentum=norm_momentum,
+        )
         flavour = {key: value for key, value in options.pop("encoder").items() if accepts(backbone, key)}
         if output_stride is not None:
             flavour["output_stride"] = output_stride

@@ -12,12 +12,13 @@ from typing import Any, Literal
 import paddle
 import paddle.nn as nn
 
-from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.aspp import ASPP, Between, conv_unit
 from paddle_rsseg.models.backbones import accepts, build_backbone
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.heads import FCNHead
 from paddle_rsseg.models.layers import conv2d, resize, spatial_size
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 #: stride of the map whose detail the decoder adds
@@ -45,11 +46,12 @@ COMMON: dict[str, Any] = {
 
 WIRINGS: dict[str, dict[str, Any]] = {
     # jfzhang95/pytorch-deeplab-xception, and SegHZ after it
-    "jfzhang95": {"decoder_dropout": (0.5, 0.1)},
+    "jfzhang95": {**COMMON, "decoder_dropout": (0.5, 0.1)},
     # JasmineRain/NAIC_AI-RS
-    "naic": {"encoder": {"contract_dilation": False}, "pool_first": True, "aspp_dropout": 0.1},
+    "naic": {**COMMON, "encoder": {"contract_dilation": False}, "pool_first": True, "aspp_dropout": 0.1},
     # mmsegmentation's DepthwiseSeparableASPPHead with its FCNHead beside it
     "mmseg": {
+        **COMMON,
         "output_stride": 8,
         "channels": 512,
         "pool_first": True,
@@ -63,6 +65,7 @@ WIRINGS: dict[str, dict[str, Any]] = {
     },
     # PaddleSeg 2.8's DeepLabV3P
     "paddleseg": {
+        **COMMON,
         "output_stride": 8,
         "encoder": {"contract_dilation": False, "dilation": "whole_stage"},
         "separable": "norm",
@@ -72,6 +75,7 @@ WIRINGS: dict[str, dict[str, Any]] = {
     },
     # segmentation_models.pytorch's DeepLabV3Plus
     "smp": {
+        **COMMON,
         "encoder": {"contract_dilation": False, "dilation": "whole_stage"},
         "rates": (12, 24, 36),
         "separable": "nothing",
@@ -206,27 +210,26 @@ class DeepLabV3Plus(Segmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         super().__init__()
-        if wiring not in WIRINGS:
-            raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
-        given = {
-            "output_stride": output_stride,
-            "rates": rates,
-            "channels": channels,
-            "low_level_channels": low_level_channels,
-            "pool_first": pool_first,
-            "separable": separable,
-            "fusion_kernel": fusion_kernel,
-            "aspp_conv": aspp_conv,
-            "decoder_convs": decoder_convs,
-            "aspp_dropout": aspp_dropout,
-            "decoder_dropout": decoder_dropout,
-            "dropout_channels": dropout_channels,
-            "bias": bias,
-            "aux_head": aux_head,
-            "aux_channels": aux_channels,
-            "align_corners": align_corners,
-        }
-        options = {**COMMON, **WIRINGS[wiring], **{key: value for key, value in given.items() if value is not None}}
+        options = wired(
+            WIRINGS,
+            wiring,
+            output_stride=output_stride,
+            rates=rates,
+            channels=channels,
+            low_level_channels=low_level_channels,
+            pool_first=pool_first,
+            separable=separable,
+            fusion_kernel=fusion_kernel,
+            aspp_conv=aspp_conv,
+            decoder_convs=decoder_convs,
+            aspp_dropout=aspp_dropout,
+            decoder_dropout=decoder_dropout,
+            dropout_channels=dropout_channels,
+            bias=bias,
+            aux_head=aux_head,
+            aux_channels=aux_channels,
+            align_corners=align_corners,
+        )
         stride, has_aux, aux_channels = (options.pop(key) for key in ("output_stride", "aux_head", "aux_channels"))
         flavour = {key: value for key, value in options.pop("encoder").items() if accepts(backbone, key)}
         if output_stride is None and not accepts(backbone, "output_stride"):

@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 import paddle
 import paddle.nn as nn
 
-from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding, small_weights
 from paddle_rsseg.models.base import Heritage, Segmenter
 from paddle_rsseg.models.heads import FCNHead
 from paddle_rsseg.models.layers import resize, spatial_size
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 
@@ -50,13 +50,6 @@ WIRINGS = {
     "paddleseg": Wiring(False, "centres", "same", True, True, True, 0.1),
 }
 WiringName = Literal["official", "seghz", "mmseg", "paddleseg"]
-
-
-def wired(name: str, **options: Any) -> Wiring:
-    """The wiring of this name; options that are not None replace its own."""
-    if name not in WIRINGS:
-        raise RssegError("model.wiring", repr(name), ", ".join(WIRINGS))
-    return WIRINGS[name]._replace(**{key: value for key, value in options.items() if value is not None})
 
 
 def concatenated(maps: Sequence[paddle.Tensor], align_corners: bool) -> paddle.Tensor:
@@ -132,7 +125,7 @@ class HRNet(HRNetSegmenter):
         head_bias: bool | None = None,
         with_cp: bool | Sequence[bool] | None = None,
     ):
-        options = wired(wiring, align_corners=align_corners, fuse=fuse, padding=padding, head_bias=head_bias)
+        options = wired(WIRINGS, wiring, align_corners=align_corners, fuse=fuse, padding=padding, head_bias=head_bias)
         super().__init__(num_classes, in_channels, backbone, options, with_cp)
         self.head = pixel_head(self.width, num_classes, options.head_bias)
         small_weights(self.head)

@@ -15,8 +15,9 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from paddle_rsseg.models.backbones.hrnet import Fuse, Padding
-from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, HRNetSegmenter, WiringName, pixel_head, wired
+from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, WIRINGS, HRNetSegmenter, WiringName, pixel_head
 from paddle_rsseg.models.layers import conv2d, conv_bn_relu, full_precision, spatial_size
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 
@@ -144,6 +145,7 @@ class HRNetOCR(HRNetSegmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         options = wired(
+            WIRINGS,
             wiring,
             align_corners=align_corners,
             fuse=fuse,

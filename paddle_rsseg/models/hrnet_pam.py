@@ -14,8 +14,9 @@ import paddle.nn as nn
 
 from paddle_rsseg.models.attention import PositionAttention
 from paddle_rsseg.models.backbones.hrnet import small_weights
-from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, HRNetSegmenter, WiringName, pixel_head, wired
+from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, WIRINGS, HRNetSegmenter, WiringName, pixel_head
 from paddle_rsseg.models.layers import conv2d, conv_bn_relu, doubling, spatial_size
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 
@@ -78,7 +79,7 @@ class HRNetPAM(HRNetSegmenter):
         reduction: int = 8,
         with_cp: bool | Sequence[bool] | None = None,
     ):
-        options = wired(wiring)
+        options = wired(WIRINGS, wiring)
         super().__init__(num_classes, in_channels, backbone, options, with_cp)
         self.aux_head = pixel_head(self.width, num_classes, options.ocr_bias)
         self.head = PAMHead(self.width, num_classes, reduction)

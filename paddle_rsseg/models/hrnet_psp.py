@@ -13,9 +13,10 @@ import paddle
 import paddle.nn as nn
 
 from paddle_rsseg.models.backbones.hrnet import small_weights
-from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, HRNetSegmenter, WiringName, pixel_head, wired
+from paddle_rsseg.models.hrnet import FROM_PLAIN_HRNET, WIRINGS, HRNetSegmenter, WiringName, pixel_head
 from paddle_rsseg.models.layers import conv2d
 from paddle_rsseg.models.pooling import Pyramid
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 
@@ -63,7 +64,7 @@ class HRNetPSP(HRNetSegmenter):
         aux_head: bool = False,
         with_cp: bool | Sequence[bool] | None = None,
     ):
-        options = wired(wiring)
+        options = wired(WIRINGS, wiring)
         super().__init__(num_classes, in_channels, backbone, options, with_cp)
         if pool_channels is None:
             pool_channels = self.width // (2 * len(bins))

@@ -13,10 +13,10 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
-from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.models.backbones import accepts, build_backbone
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.layers import conv2d, resize, set_momentum, spatial_size
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 WIRINGS: dict[str, dict[str, Any]] = {
@@ -222,19 +222,18 @@ class RefineNet(Segmenter):
         with_cp: bool | Sequence[bool] | None = None,
     ):
         super().__init__()
-        if wiring not in WIRINGS:
-            raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
-        given = {
-            "path_units": path_units,
-            "pool_stages": pool_stages,
-            "out_units": out_units,
-            "head_units": head_units,
-            "head_kernel": head_kernel,
-            "dropout": dropout,
-            "align_corners": align_corners,
-            "norm_momentum": norm_momentum,
-        }
-        options = {**WIRINGS[wiring], **{key: value for key, value in given.items() if value is not None}}
+        options = wired(
+            WIRINGS,
+            wiring,
+            path_units=path_units,
+            pool_stages=pool_stages,
+            out_units=out_units,
+            head_units=head_units,
+            head_kernel=head_kernel,
+            dropout=dropout,
+            align_corners=align_corners,
+            norm_momentum=norm_momentum,
+        )
         flavour = {key: value for key, value in options["encoder"].items() if accepts(backbone, key)}
         if output_stride is not None:
             flavour["output_stride"] = output_stride

@@ -15,10 +15,11 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
-from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.layers import batch_norm, conv2d, conv_bn_relu, deconv2d, resize, spatial_size
 from paddle_rsseg.models.sampling import fit, max_pool, nearest
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 Up = Literal["bilinear", "nearest", "deconv"]
@@ -237,15 +238,8 @@ class UNet(UNetPlan):
         align_corners: bool | None = None,
         bias: bool | None = None,
     ):
-        if wiring not in WIRINGS:
-            raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
-        given: dict[str, Any] = {
-            "widths": widths,
-            "align_corners": align_corners,
-            "bias": bias,
-            "up": "deconv" if use_deconv else None,
-        }
-        options = WIRINGS[wiring]._replace(**{key: value for key, value in given.items() if value is not None})
+        up = "deconv" if use_deconv else None
+        options = wired(WIRINGS, wiring, widths=widths, align_corners=align_corners, bias=bias, up=up)
         super().__init__(num_classes, in_channels, options, partial(double_conv, bias=options.bias))
 
 

@@ -6,15 +6,16 @@ Zhou et al., "UNet++: A Nested U-Net Architecture for Medical Image Segmentation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import paddle
 import paddle.nn as nn
 
-from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models.base import Segmenter
 from paddle_rsseg.models.layers import conv2d, spatial_size
 from paddle_rsseg.models.unet import Deconv, UpResize, descend, double_conv
+from paddle_rsseg.models.wiring import wired
 from paddle_rsseg.registry import MODELS
 
 
@@ -114,13 +115,10 @@ class UNetPlusPlus(Segmenter):
         heads: Literal["one", "four", "mean"] | None = None,
     ):
         super().__init__()
-        if wiring not in WIRINGS:
-            raise RssegError("model.wiring", repr(wiring), ", ".join(WIRINGS), did_you_mean(str(wiring), WIRINGS))
         if heads not in (None, "one", "four", "mean"):
             raise RssegError("model.heads", repr(heads), "one, four or mean")
         up = "deconv" if use_deconv else None
-        given: dict[str, Any] = {"widths": widths, "up": up, "align_corners": align_corners, "heads": heads}
-        options = WIRINGS[wiring]._replace(**{key: value for key, value in given.items() if value is not None})
+        options = wired(WIRINGS, wiring, widths=widths, up=up, align_corners=align_corners, heads=heads)
         channels = list(options.widths)
         if len(channels) < 2:
             raise RssegError("model.widths", repr(widths), "channels of two levels or more")
