@@ -45,19 +45,26 @@ HEADINGS = {
 
 @dataclass
 class Entry:
-    """One golden file's part of the report.
+    """One run's part of the report.
 
     Attributes:
-        name: ``<system>/<model>``.
+        name: ``<system>/<model>`` of the golden file.
+        dtype: that ours was to be computed in.
         measured: None where the two networks could not even be compared.
         mismatch: why not.
         checked: what reprod_log says of each step; empty where it was left out.
     """
 
     name: str
+    dtype: str = "float64"
     measured: Measured | None = None
     mismatch: str = ""
     checked: Mapping[str, Checked] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The originals' numbers are float64's, so only the other type is worth a word."""
+        return self.name if self.dtype == "float64" else f"{self.name} in {self.dtype}"
 
     def passed(self, step: str) -> bool | None:
         """None: the step was not taken."""
@@ -119,10 +126,10 @@ def _page(network: str, entries: list[Entry]) -> Iterator[str]:
     yield "| original | " + " | ".join(STEPS) + " |"
     yield "| --- |" + " --- |" * len(STEPS)
     for entry in entries:
-        yield f"| {entry.name} | " + " | ".join(verdict(entry.passed(step)) for step in STEPS) + " |"
+        yield f"| {entry.title} | " + " | ".join(verdict(entry.passed(step)) for step in STEPS) + " |"
     for entry in entries:
         yield ""
-        yield f"## {entry.name}"
+        yield f"## {entry.title}"
         yield ""
         if entry.measured is None:
             yield f"**FAIL**: the two networks cannot be compared: {entry.mismatch}"

@@ -18,14 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save_dir", default="output/align", help="for the reports (default: %(default)s)")
     parser.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64",
-        help="float64 shows errors of 1e-9, float32 is the type of training (default: %(default)s)",
+        "--dtype", nargs="+", choices=("float64", "float32"), default=["float64"],
+        help="one or both: float64 shows errors of 1e-9, float32 is the type of training (default: float64)",
     )  # fmt: skip
     parser.add_argument("--no_reprod_log", action="store_true", help="without the .npy files of reprod_log")
 
 
 def run(args: argparse.Namespace) -> int | None:
     """Exit code 0: everything inside its tolerance; 1: something is not; 2: bad input."""
+    from itertools import product
     from pathlib import Path
 
     import paddle
@@ -48,17 +49,17 @@ def run(args: argparse.Namespace) -> int | None:
     paddle.set_device("cpu")  # double precision everywhere, and no atomics that change the last bits
     directory = Path(args.save_dir) / args.arch.replace("/", "-").replace("*", "all")
     entries = []
-    for case in chosen:
-        print(f"{case.name}: {case.source}", flush=True)
-        entry = Entry(case.name)
+    for case, dtype in product(chosen, dict.fromkeys(args.dtype)):
+        entry = Entry(case.name, dtype)
+        print(f"{entry.title}: {case.source}", flush=True)
         try:
-            entry.measured = measure(case.path, args.dtype)
+            entry.measured = measure(case.path, dtype)
         except Mismatch as error:
             entry.mismatch = str(error)
             print(f"✗ cannot be compared: {error}")
         else:
             if not args.no_reprod_log:
-                place = directory / case.name.replace("/", "-") / "log_reprod"
+                place = directory / entry.title.replace("/", "-").replace(" ", "-") / "log_reprod"
                 entry.checked = reprod.write(entry.measured, place)
             for deviation in entry.measured.deviations:
                 print(f"  {deviation}")
@@ -66,6 +67,6 @@ def run(args: argparse.Namespace) -> int | None:
         print("  " + ", ".join(f"{step} {verdict(entry.passed(step))}" for step in STEPS), flush=True)
     write_report(directory / "report.md", args.arch, entries)
     write_results(directory / "results.json", entries)
-    failed = sum(not entry.ok for entry in entries)
-    print(f"{len(entries) - failed} of {len(entries)} originals aligned, report in {directory / 'report.md'}")
+    failed = {entry.name for entry in entries if not entry.ok}
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} originals aligned, report in {directory / 'report.md'}")
     return 1 if failed else None

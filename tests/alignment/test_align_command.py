@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +86,21 @@ def test_the_command_writes_the_report(tmp_path, capsys, monkeypatch, measured):
     assert 0 < result["outputs"] < 1e-6
     assert 0 < result["gradients"] < 1e-6
     assert len(result["losses"]) == 1
+
+
+def test_both_types_of_numbers_in_one_report(tmp_path, capsys, monkeypatch, measured):
+    monkeypatch.setattr(run, "measure", lambda path, dtype: replace(measured, dtype=dtype))
+    words = ["align", "farseg", "--golden", str(OWN), "--save_dir", str(tmp_path), "--no_reprod_log"]
+    assert main([*words, "--dtype", "float64", "float32"]) == 0
+    assert "1 of 1 originals aligned" in capsys.readouterr().out
+    page = (tmp_path / "farseg" / "report.md").read_text()
+    for title, dtype in (("farseg/farseg50", "float64"), ("farseg/farseg50 in float32", "float32")):
+        assert f"| {title} | pass | pass | pass | pass | – |" in page
+        assert f"computed in {dtype}" in page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    results = json.loads((tmp_path / "farseg" / "results.json").read_text())
+    assert [(one["original"], one["dtype"]) for one in results] == [
+        ("farseg/farseg50", "float64"), ("farseg/farseg50", "float32"),
+    ]  # fmt: skip
 
 
 def test_a_step_out_of_tolerance(tmp_path, capsys, quick):
