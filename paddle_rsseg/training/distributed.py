@@ -1,4 +1,4 @@
-"""Several processes, one training: what the ranks share. All of it is a no-op in a single process.
+"""Several processes, one training: gradients and values averaged. All of it is a no-op in a single process.
 
 Gradients are averaged here rather than by ``paddle.DataParallel``: one call after the last backward pass serves
 accumulation, frozen parts and mixed precision alike, on gloo (CPU) as on NCCL.
@@ -6,55 +6,18 @@ accumulation, frozen parts and mixed precision alike, on gloo (CPU) as on NCCL.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import paddle
 import paddle.distributed as dist
 from paddle import nn
 
-from paddle_rsseg.errors import RssegError
-from paddle_rsseg.runtime import without_noise
+from paddle_rsseg.ranks import barrier, gather, is_main, on_main, rank, setup, world_size
 
-T = TypeVar("T")
-
-
-def rank() -> int:
-    """Number of this process, 0 in a single one."""
-    return int(os.environ.get("PADDLE_TRAINER_ID", 0))
-
-
-def world_size() -> int:
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
-
-
-def is_main() -> bool:
-    """True in the one process that prints and writes."""
-    return rank() == 0
-
-
-def setup(device: str | None) -> str:
-    """Choose the device, join the other ranks; returns ``"cpu"`` or ``"gpu"``.
-
-    Args:
-        device: ``"cpu"``, ``"gpu"`` or None: a GPU if there is one.
-    """
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    device = device or ("gpu" if gpus else "cpu")
-    if device == "gpu" and not gpus:
-        seen = "none was found" if paddle.is_compiled_with_cuda() else "this PaddlePaddle is built for CPUs"
-        raise RssegError("--device gpu", seen, "a GPU and paddlepaddle-gpu", "use --device cpu")
-    paddle.set_device(device)  # under paddle.distributed.launch, "gpu" is the GPU of this rank
-    if world_size() > 1 and not dist.is_initialized():
-        with without_noise():
-            dist.init_parallel_env()
-    return device
-
-
-def barrier() -> None:
-    if world_size() > 1:
-        dist.barrier()
+__all__ = [
+    "average_gradients", "barrier", "broadcast_state", "gather", "is_main", "mean", "on_main", "rank", "setup",
+    "world_size",
+]  # fmt: skip
 
 
 def mean(values: Sequence[float]) -> list[float]:
@@ -64,29 +27,6 @@ def mean(values: Sequence[float]) -> list[float]:
     tensor = paddle.to_tensor(list(values), dtype="float64")
     dist.all_reduce(tensor)
     return [float(v) for v in (tensor / world_size()).tolist()]
-
-
-def gather(value: Any) -> list[Any]:
-    """The picklable ``value`` of every rank, in rank order, on every rank."""
-    if world_size() == 1:
-        return [value]
-    values: list[Any] = []
-    dist.all_gather_object(values, value)
-    return values
-
-
-def on_main(function: Callable[[], T]) -> T:
-    """Run ``function`` on rank 0 alone and hand its (picklable) result to all; its RssegError is raised on all."""
-    result: Any = None
-    if is_main():
-        try:
-            result = function()
-        except RssegError as error:
-            result = error
-    result = gather(result)[0]
-    if isinstance(result, RssegError):
-        raise result
-    return result
 
 
 def broadcast_state(layer: nn.Layer) -> None:
