@@ -8,7 +8,10 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SWITCHES = (
@@ -59,8 +62,53 @@ def run(python: str, script: str, *args: object, switches: dict[str, str] | None
 
 def peak_mb() -> float:
     """Peak resident memory of this process. (``ru_maxrss`` would start from that of the process which forked it.)"""
+    return _status_mb("VmHWM")
+
+
+def resident_mb() -> float:
+    """Resident memory of this process at this moment."""
+    return _status_mb("VmRSS")
+
+
+def _status_mb(field: str) -> float:
     status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
+
+
+def free_gb() -> float:
+    """Memory that a new process can have without pushing another out."""
+    info = Path("/proc/meminfo").read_text()
+    return next(int(line.split()[1]) for line in info.splitlines() if line.startswith("MemAvailable")) / 1024**2
+
+
+def conditions() -> dict:
+    """What a reader of the numbers must know of the machine: its processor, and how busy it was just now."""
+    return {"cpu": cpu(), "load": [round(value, 2) for value in os.getloadavg()], "free_gb": round(free_gb(), 1)}
+
+
+class Timed:
+    """A network that adds up the seconds spent in it; all else is the network's own."""
+
+    def __init__(self, network: Callable[..., Any]):
+        self.network, self.seconds, self.calls = network, 0.0, 0
+
+    def __call__(self, *args: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return self.network(*args)
+        finally:
+            self.seconds += time.perf_counter() - started
+            self.calls += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+
+def report(network: Timed, loaded: float, seconds: float, **more: Any) -> None:
+    """A worker's JSON line: time and memory of one map."""
+    peak = peak_mb()
+    spent = {"seconds": seconds, "network_seconds": network.seconds, "windows": network.calls}
+    print(json.dumps({**spent, "loaded_mb": loaded, "peak_mb": peak, "above_mb": peak - loaded, **more}))
 
 
 def spread(values: list[float]) -> str:
