@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def test_units_hold_every_unfinished_band_once(count, finished, size):
     units = list(cut(3, count, finished, size))
     assert bands(units) == [band for band in range(count) if band not in finished]
     assert all(unit.scene == 3 and 0 < unit.last - unit.first <= size for unit in units)
-    for before, after in zip(units, units[1:], strict=False):  # none could have been larger
+    for before, after in pairwise(units):  # none could have been larger
         assert before.last - before.first == size or before.last in finished or after.first > before.last
 
 

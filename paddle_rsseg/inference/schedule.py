@@ -1,0 +1,127 @@
+"""Which unit a free worker does next, and what becomes of one that failed: bookkeeping, without processes or files."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from paddle_rsseg.inference.units import Extent, Unit, cut, unit_size
+
+#: a unit that so many workers died of is given up
+TRIES = 3
+
+
+class Plan(NamedTuple):
+    """What a worker says of a scene it has opened.
+
+    Attributes:
+        extent: all there is to do.
+        finished: bands that an earlier run has left in the scene's journal.
+        written: the results, where an earlier run has finished the scene; else None.
+    """
+
+    extent: Extent
+    finished: frozenset[int] = frozenset()
+    written: tuple[Path, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is asked for: to ``plan`` a scene, to ``compute`` a unit of it, or to ``assemble`` its results."""
+
+    kind: str
+    scene: int
+    unit: Unit | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.unit is None else f"bands {self.unit.first} to {self.unit.last - 1}"
+
+
+@dataclass
+class Schedule:
+    """Scenes are opened first, all of them, for the size of a unit depends on how much there is; then their units are
+    handed out in order, and a scene is assembled as soon as its last band is there.
+
+    Args:
+        scenes: how many there are.
+        workers: how many share the work.
+        tries: of a task, before its scene is given up; the other scenes go on.
+
+    Attributes:
+        written: scene → files of its results, for those that are done.
+        errors: scene → what became of it, in one line, for those that failed.
+        done, total: windows computed, and of all; ``total`` is 0 until all scenes have been opened.
+    """
+
+    scenes: int
+    workers: int
+    tries: int = TRIES
+    written: dict[int, tuple[Path, ...]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        self._plans: dict[int, Plan] = {}
+        self._waiting = deque(Task("plan", scene) for scene in range(self.scenes))
+        self._missing: Counter[int] = Counter()  # units of a scene that are not done
+        self._failures: Counter[Task] = Counter()
+
+    @property
+    def over(self) -> bool:
+        return len(self.written) + len(self.errors) == self.scenes
+
+    def take(self) -> Task | None:
+        """The next task, None where there is none now: what others are doing may bring some."""
+        while self._waiting:
+            task = self._waiting.popleft()
+            if task.scene not in self.errors:
+                return task
+        return None
+
+    def planned(self, task: Task, plan: Plan) -> None:
+        """A scene has been opened."""
+        self._plans[task.scene] = plan
+        if plan.written is not None:
+            self.written[task.scene] = plan.written
+        self._cut_if_all_are_open()
+
+    def computed(self, task: Task) -> None:
+        """A unit is done."""
+        assert task.unit is not None
+        self.done += (task.unit.last - task.unit.first) * self._plans[task.scene].extent.columns
+        self._missing[task.scene] -= 1
+        if not self._missing[task.scene]:  # before the other scenes: their journals may go then
+            self._waiting.appendleft(Task("assemble", task.scene))
+
+    def assembled(self, task: Task, written: tuple[Path, ...]) -> None:
+        """A scene is complete."""
+        self.written[task.scene] = written
+
+    def failed(self, task: Task, error: str, final: bool = False) -> None:
+        """A worker died of a task, or could not do it.
+
+        Args:
+            final: another try would end in the same way.
+        """
+        self._failures[task] += 1
+        if not final and self._failures[task] < self.tries:
+            self._waiting.appendleft(task)
+        elif task.scene not in self.errors:
+            tried = f" ({self._failures[task]} tries)" if self._failures[task] > 1 else ""
+            self.errors[task.scene] = error if final else f"{task}: {error}{tried}"
+            self._cut_if_all_are_open()
+
+    def _cut_if_all_are_open(self) -> None:
+        if self.total or len(self._plans.keys() | self.errors.keys()) < self.scenes:
+            return
+        work = {s: plan for s, plan in sorted(self._plans.items()) if plan.written is None and s not in self.errors}
+        size = unit_size([plan.extent for plan in work.values()], self.workers)
+        for scene, (extent, finished, _) in work.items():
+            units = [Task("compute", scene, unit) for unit in cut(scene, extent.bands, finished, size)]
+            self._missing[scene] = len(units)
+            self._waiting.extend(units or [Task("assemble", scene)])
+            self.done += len(finished) * extent.columns
+            self.total += extent.bands * extent.columns
