@@ -149,7 +149,7 @@ def _predictions(
     if protocol == "patch" and predictor.spec.resize is None:
         labels = predictor.predict_whole(images.image(i) for i in share)
         for i, label in zip(share, labels, strict=True):
-            yield i, [Band(0, len(label), label)]
+            yield i, [Band(0, 0, len(label), label, {})]
     else:
         for i in share:
             with images.image(i) as raster:

@@ -110,14 +110,12 @@ def write_label_raster(stem: str | Path, bands: Iterable[Any], raster: Any, lege
     return path
 
 
-def write_probability_raster(stem: str | Path, bands: Iterable[Any], raster: Any, index: int, ignore: int) -> Path:
+def write_probability_raster(stem: str | Path, bands: Iterable[Any], raster: Any) -> Path:
     """Write the probability of one class, float32 from 0 to 1, as ``stem.tif``; -1 where there is no data.
 
     Args:
-        bands: objects with ``y0, y1, labels, probabilities``, as the engine gives them.
+        bands: with the probabilities of that class in ``layers``, as the engine gives them.
         raster: the image that was predicted.
-        index: the class.
-        ignore: the label of pixels without data.
 
     Raises:
         RssegError: the directory cannot be written to.
@@ -125,7 +123,7 @@ def write_probability_raster(stem: str | Path, bands: Iterable[Any], raster: Any
 
     def values() -> Iterator[Any]:
         for band in bands:
-            yield _Rows(np.where(band.labels == ignore, np.float32(-1), band.probabilities[index]))
+            yield _Rows(band.layers["probabilities"][0])
 
     path = Path(stem).with_name(Path(stem).name + ".tif")
     with replacing(path) as temporary:

@@ -7,7 +7,7 @@ network computes; and finished rows leave as :class:`Band` as soon as no further
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,10 +18,11 @@ from paddle_rsseg.data.raster import open_raster
 from paddle_rsseg.data.transforms.base import resized
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.prefetch import prefetch
+from paddle_rsseg.inference.products import NONE, Products
 from paddle_rsseg.inference.resizing import upsample_rows
-from paddle_rsseg.inference.scores import Scorer
-from paddle_rsseg.inference.spec import InferenceSpec, up
-from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_
+from paddle_rsseg.inference.scores import Cut, Scorer
+from paddle_rsseg.inference.spec import InferenceSpec
+from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_, tempered_
 from paddle_rsseg.windows import Span, Window
 
 
@@ -29,14 +30,16 @@ class Band(NamedTuple):
     """Finished rows ``y0:y1`` of a map.
 
     Attributes:
+        index: of the row of windows that finished them; bands are counted from the top.
         labels: rows × width uint8; ``ignore_index`` where the raster has no data.
-        probabilities: classes × rows × width float32 if asked for; 0 where the raster has no data.
+        layers: the products asked for, name → planes × rows × width.
     """
 
+    index: int
     y0: int
     y1: int
     labels: np.ndarray
-    probabilities: np.ndarray | None = None
+    layers: dict[str, np.ndarray]
 
 
 class _Tile(NamedTuple):
@@ -54,14 +57,12 @@ class _Tile(NamedTuple):
 class _Batch(NamedTuple):
     tiles: list[_Tile]
     shape: tuple[int, int]  # of the windows, before padding
-    pixels: np.ndarray  # N×C×H×W float32, normalised and padded
+    pixels: Any  # what the scorer made of them
 
 
 class _Patch(NamedTuple):
     """What is left to know of an image in a batch."""
 
-    height: int
-    width: int
     valid: np.ndarray | None
     path: str
 
@@ -69,6 +70,7 @@ class _Patch(NamedTuple):
 class _RowsDone(NamedTuple):
     """No window from here on touches the rows above ``end``."""
 
+    index: int
     end: int
     valid: np.ndarray | None
 
@@ -77,14 +79,15 @@ class WindowPredictor:
     """Sliding-window prediction in memory that grows with the image's width but not with its height.
 
     Args:
-        backend: N×C×H×W float32 → logits N×K×H×W float32 (see :mod:`paddle_rsseg.inference.backends`).
+        backend: N×C×H×W float32 → logits N×K×H×W float32 (see :mod:`paddle_rsseg.inference.backends`); or something
+            that has the methods of :class:`paddle_rsseg.inference.scores.Scorer` itself.
         spec: how the model wants its input and what its output means.
         batch_size: windows given to the back end at once; None: what is fastest for it.
 
     A window without one valid pixel is not computed.
     """
 
-    def __init__(self, backend: Callable[[np.ndarray], np.ndarray], spec: InferenceSpec, batch_size: int | None = None):
+    def __init__(self, backend: Any, spec: InferenceSpec, batch_size: int | None = None):
         batch_size = default_batch(backend) if batch_size is None else batch_size
         if batch_size < 1:
             raise RssegError("batch_size", str(batch_size), "at least 1")
@@ -93,7 +96,7 @@ class WindowPredictor:
             raise RssegError(
                 "inference", seen, "at most 255 classes and an ignore_index from 0 to 255 (label maps are 8 bit)"
             )
-        self.score = Scorer(backend, spec)
+        self.score = backend if hasattr(backend, "ranking") else Scorer(backend, spec)
         self.spec = spec
         self.batch_size = batch_size
 
@@ -111,53 +114,65 @@ class WindowPredictor:
             labels[band.y0 : band.y1] = band.labels
         return labels
 
-    def bands(self, raster: Any, probabilities: bool = False) -> Iterator[Band]:
+    def count(self, raster: Any) -> int:
+        """How many bands an image has."""
+        raster = self.open(raster)
+        if self.spec.resize is not None:
+            return -(-raster.height // self._resized_rows())
+        return len(self.spec.spans(raster.height, raster.width)[0])
+
+    def bands(self, raster: Any, products: Products = NONE, first: int = 0, last: int | None = None) -> Iterator[Band]:
         """Finished rows from top to bottom, without gap or overlap.
 
         Args:
             raster: Raster, path or H×W×C array.
-            probabilities: give class probabilities along with the labels.
+            products: what to compute beside the labels.
+            first, last: of all bands only those with ``first <= index < last``. They are the same, bit for bit, as
+                among all: windows that reach in from above are computed again, and sums are made in the same order.
 
         Raises:
             RssegError: the raster's bands do not fit the model, or the network's output does not.
         """
         raster = self.open(raster)
         self._check(raster)
-        if self.spec.resize is not None:
-            yield from self._resized_bands(raster, probabilities)
+        last = self.count(raster) if last is None else last
+        if first >= last:
             return
-        rows = max(span.last - span.first for span in self.spec.spans(raster.height, raster.width)[0])
-        sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=probabilities)
-        for item in prefetch(self._read(raster)):
+        if self.spec.resize is not None:
+            yield from self._resized_bands(raster, products, first, last)
+            return
+        spans = self.spec.spans(raster.height, raster.width)[0]
+        rows = max(span.last - span.first for span in spans)
+        sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=bool(products), top=spans[first].first)
+        for item in prefetch(self._read(raster, first, last)):
             if isinstance(item, _Batch):
                 weight = self._weight(*item.shape)
                 for tile, scores in zip(item.tiles, self.score(item.pixels, *item.shape), strict=True):
                     sums.add(tile.kept, scores[(slice(None), *tile.inner.slices)], weight)
             else:
-                yield self._band(sums, item, probabilities, raster)
+                yield self._band(sums, item, products, raster)
 
     def predict_whole(self, images: Iterable[Any]) -> Iterator[np.ndarray]:
         """Label maps of images that go through the network in one piece each: the patch protocol.
 
-        Neighbours of equal padded size share a batch. The padding goes to the next multiple of ``pad_to``.
+        Neighbours of equal size share a batch. The padding goes to the next multiple of ``pad_to``.
         """
-        for batch, patches in prefetch(self._whole_batches(images)):
-            if self.score.plain:  # the best class needs no softmax, and sizes may differ
-                answers = self.score.logits(batch)
-            else:
-                answers = self.score(batch, patches[0].height, patches[0].width)
-            for scores, patch in zip(answers, patches, strict=True):
-                yield self._labels(scores[:, : patch.height, : patch.width], patch.valid, patch.path)
+        for batch, (height, width), patches in prefetch(self._whole_batches(images)):
+            for scores, patch in zip(self.score.ranking(batch, height, width), patches, strict=True):
+                yield self._labels(scores, patch.valid, patch.path)
 
     # ------------------------------------------------------------------ in: pixels to batches
 
-    def _read(self, raster: Any) -> Iterator[_Batch | _RowsDone]:
+    def _read(self, raster: Any, first: int, last: int) -> Iterator[_Batch | _RowsDone]:
         """Batches of the windows of one row of the grid, then the rows that this finishes; and so on."""
         strip: np.ndarray | None = None  # the rows under the present windows, as stored
         valid: np.ndarray | None = None
-        top = bottom = 0
         rows, columns = self.spec.spans(raster.height, raster.width)
-        for i, row in enumerate(rows):
+        # the first row of windows that reaches into the first band
+        lead = next(i for i, row in enumerate(rows) if row.last > rows[first].first)
+        top = bottom = max(rows[lead].start, 0)
+        for i in range(lead, last):
+            row = rows[i]
             y0, y1 = max(row.start, 0), min(row.stop, raster.height)
             if y1 > bottom or strip is None:
                 new = Window(bottom, y1, 0, raster.width)
@@ -174,45 +189,40 @@ class WindowPredictor:
                 wanted = [column for column in columns if kept[:, column.first : column.last].any()]
             for k in range(0, len(wanted), self.batch_size):
                 yield self._cut(row, wanted[k : k + self.batch_size], strip, valid)
-            end = rows[i + 1].first if i + 1 < len(rows) else raster.height
-            yield _RowsDone(end, None if valid is None else valid[row.first - y0 : end - y0].copy())
+            if i >= first:
+                end = rows[i + 1].first if i + 1 < len(rows) else raster.height
+                yield _RowsDone(i, end, None if valid is None else valid[row.first - y0 : end - y0].copy())
 
     def _cut(self, row: Span, columns: list[Span], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
         """The windows of a row of the grid at these columns; ``strip`` holds the row's part of the image."""
         height, width = row.stop - row.start, columns[0].stop - columns[0].start
-        batch = np.zeros((len(columns), self.spec.in_channels, *self.spec.padded(height, width)), np.float32)
-        tiles = []
-        for out, column in zip(batch, columns, strict=True):
+        cuts, tiles = [], []
+        for column in columns:
             x0, x1 = max(column.start, 0), min(column.stop, strip.shape[1])
             pixels, mask = strip[:, x0:x1], None if valid is None else valid[:, x0:x1]
             if pixels.shape[:2] != (height, width):
                 pixels, mask = _in_black(pixels, mask, (height, width), max(-row.start, 0), max(-column.start, 0))
-            out[:, :height, :width] = self.spec.normalize(pixels, mask).transpose(2, 0, 1)
+            cuts.append((pixels, mask))
             kept = Window(row.first, row.last, column.first, column.last)
             tiles.append(_Tile(kept, kept.moved(-row.start, -column.start)))
-        return _Batch(tiles, (height, width), batch)
+        return _Batch(tiles, (height, width), self.score.batch(cuts, height, width))
 
-    def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[np.ndarray, list[_Patch]]]:
-        batch: list[np.ndarray] = []
+    def _whole_batches(self, images: Iterable[Any]) -> Iterator[tuple[Any, tuple[int, int], list[_Patch]]]:
+        cuts: list[Cut] = []
         patches: list[_Patch] = []
         for image in images:
             raster = self.open(image)
             self._check(raster)
-            height, width = raster.height, raster.width
-            pixels, valid = self._pixels(raster, Window(0, height, 0, width))
-            size = up(height, self.spec.pad_to), up(width, self.spec.pad_to)
-            padded = np.zeros((self.spec.in_channels, *size), np.float32)
-            padded[:, :height, :width] = self.spec.normalize(pixels, valid).transpose(2, 0, 1)
-            fits = batch and batch[0].shape == padded.shape
-            if not self.score.plain:  # views turn the image without its padding
-                fits = fits and (patches[0].height, patches[0].width) == (height, width)
-            if batch and (len(batch) == self.batch_size or not fits):
-                yield np.stack(batch), patches
-                batch, patches = [], []
-            batch.append(padded)
-            patches.append(_Patch(height, width, valid, raster.path))
-        if batch:
-            yield np.stack(batch), patches
+            pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
+            if cuts and (len(cuts) == self.batch_size or cuts[0][0].shape != pixels.shape):
+                size = cuts[0][0].shape[:2]
+                yield self.score.batch(cuts, *size, whole=True), size, patches
+                cuts, patches = [], []
+            cuts.append((pixels, valid))
+            patches.append(_Patch(valid, raster.path))
+        if cuts:
+            size = cuts[0][0].shape[:2]
+            yield self.score.batch(cuts, *size, whole=True), size, patches
 
     def _pixels(self, raster: Any, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored values rows×width×bands of the chosen bands, and rows×width validity (None: all valid)."""
@@ -246,18 +256,20 @@ class WindowPredictor:
             return None
         return _weights(height, width, self.spec.blend)
 
-    def _band(self, sums: RowBand, rows: _RowsDone, probabilities: bool, raster: Any) -> Band:
+    def _band(self, sums: RowBand, rows: _RowsDone, products: Products, raster: Any) -> Band:
         y0 = sums.top
         labels = self._labels(sums.scores(rows.end), rows.valid, raster.path)
-        share = None
-        if probabilities:
-            share = sums.mean(rows.end)
+        layers = products.empty(self.spec.num_classes, rows.end - y0, raster.width)
+        for y in range(y0, rows.end if products else y0, CHUNK):
+            shares = sums.mean(y, min(y + CHUNK, rows.end))
             if self.spec.average == "logits":
-                softmax_(share)
-            if rows.valid is not None:
-                share[:, ~rows.valid] = 0
+                softmax_(np.divide(shares, np.float32(self.spec.temperature), out=shares))
+            else:
+                tempered_(shares, self.spec.temperature)
+            valid = None if rows.valid is None else rows.valid[y - y0 : y - y0 + CHUNK]
+            products.fill(layers, y - y0, shares, valid)
         sums.finish(rows.end)
-        return Band(y0, rows.end, labels, share)
+        return Band(rows.index, y0, rows.end, labels, layers)
 
     def _labels(self, scores: np.ndarray, valid: np.ndarray | None, where: str) -> np.ndarray:
         """Best class of K×H×W scores; ``ignore_index`` where there is no data."""
@@ -272,7 +284,11 @@ class WindowPredictor:
 
     # ------------------------------------------------------------------ resize: the whole image at another size
 
-    def _resized_bands(self, raster: Any, probabilities: bool) -> Iterator[Band]:
+    def _resized_rows(self) -> int:
+        """Of a band."""
+        return max(CHUNK, self.spec.stride[0])
+
+    def _resized_bands(self, raster: Any, products: Products, first: int, last: int) -> Iterator[Band]:
         """The image at ``spec.resize`` through the network at once, its logits brought back to full size in bands.
 
         Here the image as stored is held as a whole; the logits at full size are not.
@@ -281,21 +297,25 @@ class WindowPredictor:
         height, width = self.spec.resize
         pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
         small = resized({"image": pixels, "valid": valid}, width, height)
-        batch = np.zeros((1, self.spec.in_channels, *self.spec.padded(height, width)), np.float32)
-        batch[0, :, :height, :width] = self.spec.normalize(small["image"], small["valid"]).transpose(2, 0, 1)
-        if self.score.plain:
-            answer, is_logits = self.score.logits(batch)[0, :, :height, :width], True
-        else:
-            answer, is_logits = self.score(batch, height, width)[0], self.spec.average == "logits"
-        step = max(CHUNK, self.spec.stride[0])
-        for y0 in range(0, raster.height, step):
-            y1 = min(y0 + step, raster.height)
+        batch = self.score.batch([(small["image"], small["valid"])], height, width)
+        # one plain pass is brought back as logits, which bend less between pixels than probabilities do
+        plain = self.score.plain or self.spec.average == "logits"
+        answer = (self.score.ranking if plain else self.score)(batch, height, width)[0]
+        step = self._resized_rows()
+        for index in range(first, last):
+            y0, y1 = index * step, min((index + 1) * step, raster.height)
             scores = upsample_rows(answer, y0, y1, raster.height, raster.width)
-            labels = self._labels(scores, None if valid is None else valid[y0:y1], raster.path)
-            share = (softmax_(scores) if is_logits else scores) if probabilities else None
-            if share is not None and valid is not None:
-                share[:, ~valid[y0:y1]] = 0
-            yield Band(y0, y1, labels, share)
+            seen = None if valid is None else valid[y0:y1]
+            labels = self._labels(scores, seen, raster.path)
+            layers = products.empty(self.spec.num_classes, y1 - y0, raster.width)
+            if products:
+                scores = (
+                    softmax_(scores / np.float32(self.spec.temperature))
+                    if plain
+                    else tempered_(scores, self.spec.temperature)
+                )
+                products.fill(layers, 0, scores, seen)
+            yield Band(index, y0, y1, labels, layers)
 
 
 def default_batch(backend: Any) -> int:

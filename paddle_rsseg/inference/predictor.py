@@ -13,6 +13,7 @@ from paddle_rsseg.geo.overlay import write_overlay
 from paddle_rsseg.geo.writer import write_label_raster, write_probability_raster
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.load import open_model
+from paddle_rsseg.inference.products import Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
 
@@ -24,7 +25,7 @@ class Prediction:
         labels: H×W uint8 class ids; ``spec.ignore_index`` where the raster has no data.
         spec: classes, palette, and how it was predicted.
         crs, transform: of the raster, None and the identity without georeference.
-        probabilities: K×H×W float32 if asked for.
+        probabilities: K×H×W float32 if asked for; -1 where the raster has no data.
     """
 
     labels: np.ndarray
@@ -36,7 +37,7 @@ class Prediction:
     def save(self, stem: str | Path) -> Path:
         """Write ``stem.tif`` (georeferenced) or ``stem.png``, as :func:`paddle_rsseg.geo.writer.write_label_raster`."""
         raster = _Place(self.labels.shape[0], self.labels.shape[1], self.crs, self.transform)
-        return write_label_raster(stem, [Band(0, len(self.labels), self.labels)], raster, self.spec)
+        return write_label_raster(stem, [Band(0, 0, len(self.labels), self.labels, {})], raster, self.spec)
 
 
 @dataclass
@@ -82,8 +83,9 @@ class Predictor:
         The whole map is held in memory; :meth:`predict_file` does not.
         """
         raster = self.engine.open(raster)
-        bands = list(self.engine.bands(raster, probabilities))
-        share = np.concatenate([b.probabilities for b in bands], axis=1) if probabilities else None  # type: ignore[misc]
+        products = Products(("probabilities",)) if probabilities else Products()
+        bands = list(self.engine.bands(raster, products))
+        share = np.concatenate([b.layers["probabilities"] for b in bands], axis=1) if probabilities else None
         return Prediction(np.concatenate([b.labels for b in bands]), self.spec, raster.crs, raster.transform, share)
 
     def predict_file(
@@ -109,10 +111,11 @@ class Predictor:
         """
         name = Path(path).stem if name is None else name
         with self.engine.open(path) as raster:
-            bands = self._counted(self.engine.bands(raster, probability is not None), raster.height, progress)
+            products = Products() if probability is None else Products(("probabilities",), classes=(probability,))
+            bands = self._counted(self.engine.bands(raster, products), raster.height, progress)
             if probability is not None:
                 stem = Path(save_dir) / f"{name}_probability"
-                return [write_probability_raster(stem, bands, raster, probability, self.spec.ignore_index)]
+                return [write_probability_raster(stem, bands, raster)]
             written = [write_label_raster(Path(save_dir) / f"{name}_label", bands, raster, self.spec)]
             if overlay:
                 written.append(write_overlay(Path(save_dir) / f"{name}_overlay.jpg", raster, written[0], self.spec))

@@ -7,19 +7,22 @@ and resized back, counts. What is averaged, logits or probabilities, is what ove
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.resizing import upsample_rows
-from paddle_rsseg.inference.spec import VIEW_NAMES, InferenceSpec
+from paddle_rsseg.inference.spec import VIEW_NAMES, InferenceSpec, up
 from paddle_rsseg.inference.stitch import softmax_
 from paddle_rsseg.views import View
 
+#: a window as it was read: h×w×bands, and h×w bool of what is valid (None: everything)
+Cut = tuple[np.ndarray, "np.ndarray | None"]
+
 
 class Scorer:
-    """N×C×H×W float32, normalised and padded → N×K×h×w scores of the part without padding.
+    """Windows of an image → N×K×h×w scores of their pixels, in two steps: :meth:`batch`, then the call.
 
     Args:
         backend: N×C×H×W float32 → logits N×K×H×W float32.
@@ -31,6 +34,23 @@ class Scorer:
         self.backend, self.spec = backend, spec
         self.passes = Counter((scale, VIEW_NAMES[name]) for scale in spec.scales for name in spec.views)
         self.plain = set(self.passes) == {(1.0, View())}
+
+    def batch(self, windows: Sequence[Cut], height: int, width: int, whole: bool = False) -> np.ndarray:
+        """The network's input N×C×H×W float32: normalised, zeros at the right and bottom.
+
+        Args:
+            windows: stored values h×w×bands of ``spec.bands``, all of one size, and what of them is valid.
+            whole: they are whole images, which are filled up to a multiple of ``pad_to`` only.
+        """
+        size = (up(height, self.spec.pad_to), up(width, self.spec.pad_to)) if whole else self.spec.padded(height, width)
+        batch = np.zeros((len(windows), self.spec.in_channels, *size), np.float32)
+        for out, (pixels, valid) in zip(batch, windows, strict=True):
+            out[:, :height, :width] = self.spec.normalize(pixels, valid).transpose(2, 0, 1)
+        return batch
+
+    def ranking(self, batch: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Scores of which only the order within a pixel is right: the best class needs no softmax."""
+        return self.logits(batch)[:, :, :height, :width] if self.plain else self(batch, height, width)
 
     def __call__(self, batch: np.ndarray, height: int, width: int) -> np.ndarray:
         """What is to be averaged over windows: probabilities or logits, as the spec says.

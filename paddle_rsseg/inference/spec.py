@@ -92,6 +92,9 @@ class InferenceSpec:
         pad_to: the multiple, 32 for an encoder of output stride 32.
         average: what overlapping windows average, ``"probs"`` (softmax first) or ``"logits"``.
         blend: window weights of :func:`paddle_rsseg.windows.blend_weights`.
+        temperature: T of probabilities that are written or calibrated, p^(1/T) made to sum to 1 again, which is
+            softmax(logits / T) of one window (Guo et al., "On Calibration of Modern Neural Networks", 2017). It never
+            changes a label.
         views: names of :data:`VIEW_NAMES` in which the network sees each window; the scores are averaged, so a name
             given twice counts twice.
         scales: sizes, as factors, at which it sees each window.
@@ -117,6 +120,7 @@ class InferenceSpec:
     pad_to: int = 32
     average: Literal["probs", "logits"] = "probs"
     blend: str = "uniform"
+    temperature: float = 1.0
     views: tuple[str, ...] = ("identity",)
     scales: tuple[float, ...] = (1.0,)
     resize: tuple[int, int] | None = None
@@ -180,7 +184,7 @@ class InferenceSpec:
     def _check_numbers(self) -> None:
         """The types and ranges of a description that may come from a file somebody has edited."""
         whole, pairs = ("num_classes", "in_channels", "pad_to", "bands"), ("window", "stride", "resize")
-        for name in (*whole, *pairs, "mean", "std", "scale", "scales"):
+        for name in (*whole, *pairs, "mean", "std", "scale", "scales", "temperature"):
             given = getattr(self, name)
             values = given if isinstance(given, (tuple, list)) else () if given is None else (given,)
             if name in (*whole, *pairs):

@@ -22,16 +22,20 @@ class RowBand:
         width: width of the image.
         weighted: keep the sums of the weights too, which :meth:`mean` divides by. They are the same for every
             class of a pixel, so the best class can be told without them.
+        top: image row of the band's first row; what windows say of rows above it is left out.
     """
 
-    def __init__(self, classes: int, rows: int, width: int, weighted: bool = False):
-        self.top = 0  # image row of the band's first row
+    def __init__(self, classes: int, rows: int, width: int, weighted: bool = False, top: int = 0):
+        self.top = top
         self._scores = np.zeros((classes, rows, width), np.float32)
         self._weights = np.zeros((rows, width), np.float32) if weighted else None
 
     def add(self, window: Window, scores: np.ndarray, weight: np.ndarray | None = None) -> None:
         """Add the scores of a window, K×h×w, times ``weight``, h×w (None: 1). ``scores`` is overwritten."""
-        rows, columns = slice(window.y0 - self.top, window.y1 - self.top), slice(window.x0, window.x1)
+        above = max(0, self.top - window.y0)
+        if above:
+            scores, weight = scores[:, above:], None if weight is None else weight[above:]
+        rows, columns = slice(window.y0 + above - self.top, window.y1 - self.top), slice(window.x0, window.x1)
         if weight is not None:
             scores *= weight
         self._scores[:, rows, columns] += scores
@@ -42,11 +46,12 @@ class RowBand:
         """Sums of the rows from ``top`` to image row ``end``, K×rows×width; a view that :meth:`finish` ends."""
         return self._scores[:, : end - self.top]
 
-    def mean(self, end: int) -> np.ndarray:
-        """Weighted mean of the scores of those rows, a new array; 0 where no window was added."""
+    def mean(self, y0: int, y1: int) -> np.ndarray:
+        """Weighted mean of the scores of image rows ``y0:y1``, a new array; 0 where no window was added."""
         assert self._weights is not None, "made without weighted=True"
-        weights = self._weights[: end - self.top]
-        return self.scores(end) / np.where(weights > 0, weights, 1)
+        rows = slice(y0 - self.top, y1 - self.top)
+        weights = self._weights[rows]
+        return self._scores[:, rows] / np.where(weights > 0, weights, 1)
 
     def finish(self, end: int) -> None:
         """Forget the rows above image row ``end`` and move the others up."""
@@ -79,6 +84,14 @@ def argmax(scores: np.ndarray) -> np.ndarray:
         if not np.isfinite(best).all():
             raise FloatingPointError("scores that are not finite")
     return labels
+
+
+def tempered_(shares: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities K×H×W float32 → p^(1/T), made to sum to 1 again, in place: softmax(ln p / T)."""
+    if temperature != 1:
+        np.power(shares, np.float32(1 / temperature), out=shares)
+        shares /= np.maximum(shares.sum(axis=0), np.finfo(np.float32).tiny)
+    return shares
 
 
 def softmax_(scores: np.ndarray) -> np.ndarray:

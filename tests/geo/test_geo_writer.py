@@ -25,7 +25,7 @@ GEOTIFFS = Path("../shared/data/geotiff")
 
 def bands_of(labels: np.ndarray, step: int):
     for y0 in range(0, len(labels), step):
-        yield Band(y0, min(y0 + step, len(labels)), labels[y0 : y0 + step])
+        yield Band(y0 // step, y0, min(y0 + step, len(labels)), labels[y0 : y0 + step], {})
 
 
 def some_labels(height: int, width: int) -> np.ndarray:

@@ -28,7 +28,7 @@ PLACE = rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 2.8e6)
 def label_map(path: Path, labels: np.ndarray, place: rasterio.Affine | None = PLACE) -> Path:
     where = {} if place is None else {"crs": "EPSG:32640", "transform": place}
     image = ArrayRaster(np.zeros((*labels.shape, 1), np.uint8), **where)
-    return write_label_raster(path, [Band(0, len(labels), labels)], image, SPEC)
+    return write_label_raster(path, [Band(0, 0, len(labels), labels, {})], image, SPEC)
 
 
 def raster(path: Path, values: np.ndarray, nodata: float | None = None, place: rasterio.Affine = PLACE) -> Path:
@@ -106,15 +106,14 @@ def test_pixel_by_pixel(tmp_path_factory, data):
 
 
 def test_a_probability_as_the_predictor_writes_it(tmp_path):
-    share = np.random.default_rng(0).random((2, 300, 7)).astype(np.float32)
-    labels = np.zeros((300, 7), np.uint8)
-    labels[0] = 255
-    bands = [Band(y, y + 100, labels[y : y + 100], share[:, y : y + 100]) for y in (0, 100, 200)]
-    image = ArrayRaster(np.zeros((300, 7, 1), np.uint8), crs="EPSG:32640", transform=PLACE)
-    path = write_probability_raster(tmp_path / "a.b_probability", bands, image, 1, 255)
-    assert path.name == "a.b_probability.tif"
-    expected = share[1].copy()
+    expected = np.random.default_rng(0).random((300, 7)).astype(np.float32)
     expected[0] = -1
+    labels = np.zeros((300, 7), np.uint8)
+    layers = [{"probabilities": expected[None, y : y + 100]} for y in (0, 100, 200)]
+    bands = [Band(i, 100 * i, 100 * i + 100, labels[:100], layer) for i, layer in enumerate(layers)]
+    image = ArrayRaster(np.zeros((300, 7, 1), np.uint8), crs="EPSG:32640", transform=PLACE)
+    path = write_probability_raster(tmp_path / "a.b_probability", bands, image)
+    assert path.name == "a.b_probability.tif"
     np.testing.assert_array_equal(read(path), expected)
     base = label_map(tmp_path / "a_label", np.full((300, 7), 2, np.uint8))
     result = read(combine(base, [OneClass(1, path)], tmp_path / "new"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_inference_engine import CLASSES, IDENTITY, Smear, gather, one_hot
+from test_inference_engine import CLASSES, IDENTITY, SHARES, Smear, gather, one_hot
 
 from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
@@ -65,7 +65,7 @@ def test_expanded_windows_equal_the_naive_ones(size, margin, average):
     )
     image = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), np.uint8)
     scores = naive(image, spec, Smear())
-    labels, probabilities = gather(WindowPredictor(Smear(), spec, batch_size=3).bands(image, probabilities=True))
+    labels, probabilities = gather(WindowPredictor(Smear(), spec, batch_size=3).bands(image, SHARES))
     np.testing.assert_array_equal(labels, scores.argmax(0))
     shares = np.exp(scores - scores.max(0))
     np.testing.assert_allclose(probabilities, shares / shares.sum(0), atol=2e-5)

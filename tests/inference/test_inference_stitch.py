@@ -40,11 +40,11 @@ def test_a_band_moves_down_the_image():
     band = RowBand(2, rows=4, width=3, weighted=True)
     band.add(Window(0, 4, 0, 3), np.ones((2, 4, 3), np.float32))
     band.add(Window(0, 4, 1, 3), np.full((2, 4, 2), 4, np.float32), np.full((4, 2), 2, np.float32))
-    np.testing.assert_allclose(band.mean(1)[0], [[1, 3, 3]])  # (1 + 4·2) / (1 + 2)
+    np.testing.assert_allclose(band.mean(band.top, 1)[0], [[1, 3, 3]])  # (1 + 4·2) / (1 + 2)
     band.finish(3)
     band.add(Window(3, 7, 0, 1), np.zeros((2, 4, 1), np.float32))
     assert band.scores(7).shape == (2, 4, 3)
-    np.testing.assert_allclose(band.mean(7)[1], [[0.5, 3, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(band.mean(band.top, 7)[1], [[0.5, 3, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
 
 
 def test_prefetch_keeps_order_raises_in_place_and_stops():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_inference_engine import CLASSES, IDENTITY, Smear, gather, one_hot
+from test_inference_engine import CLASSES, IDENTITY, SHARES, Smear, gather, one_hot
 
 from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
@@ -62,7 +62,7 @@ def test_views_and_scales_equal_the_naive_mean(views, scales, average):
     spec = InferenceSpec(num_classes=CLASSES, **WHOLE, views=views, scales=scales, average=average)
     image = np.random.default_rng(5).integers(0, 256, (41, 77, 3), np.uint8)
     scores = expected_scores(image, spec, Smear())
-    labels, probabilities = gather(WindowPredictor(Smear(), spec).bands(image, probabilities=True))
+    labels, probabilities = gather(WindowPredictor(Smear(), spec).bands(image, SHARES))
     np.testing.assert_array_equal(labels, scores.argmax(0))
     shares = softmax(scores) if average == "logits" else scores
     np.testing.assert_allclose(probabilities, shares, atol=2e-5)
@@ -100,10 +100,10 @@ def test_a_view_named_twice_is_computed_once_and_counts_twice():
     image = np.random.default_rng(5).integers(0, 256, (64, 96, 3), np.uint8)
     network = Smear()
     system_c = InferenceSpec(num_classes=CLASSES, **WHOLE, views=("identity", "identity", "lr", "tb"))
-    _, shares = gather(WindowPredictor(network, system_c).bands(image, probabilities=True))
+    _, shares = gather(WindowPredictor(network, system_c).bands(image, SHARES))
     assert len(network.calls) == 3
     once = InferenceSpec(num_classes=CLASSES, **WHOLE, views=("identity", "lr", "tb"))
-    assert abs(gather(WindowPredictor(network, once).bands(image, probabilities=True))[1] - shares).max() > 1e-3
+    assert abs(gather(WindowPredictor(network, once).bands(image, SHARES))[1] - shares).max() > 1e-3
 
 
 def test_an_unknown_view_is_told():
