@@ -1,0 +1,302 @@
+"""Units of work on a Ray cluster, or on the cores of this machine: workers that die are replaced, their units redone.
+
+The driver hands out tasks of :mod:`paddle_rsseg.inference.schedule`, one at a time to a worker, and gets a word back;
+pixels and bands travel through files that all machines see. ``docs/cluster.md`` says what this costs and how far it
+goes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from paddle_rsseg import runtime
+from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.schedule import TRIES, Plan, Schedule, Task
+from paddle_rsseg.inference.units import Unit
+
+#: threads of a worker where nobody says: more of them gain less each, fewer need more memory for more networks
+THREADS = 4
+#: bytes of Ray's shared memory on this machine, the least it takes: no pixel goes through it
+OBJECT_STORE = 80 << 20
+#: seconds without a single worker after which the driver says what it is waiting for
+SILENCE = 60.0
+
+Scene = tuple[Path, str]
+
+
+class Worker(Protocol):
+    """What computes; made once in each worker process."""
+
+    def identity(self) -> dict[str, Any]:
+        """Versions, weights and settings: what decides about the bytes, and so must be the same everywhere."""
+
+    def plan(self, path: Path, name: str) -> Plan: ...
+
+    def compute(self, path: Path, name: str, unit: Unit) -> None: ...
+
+    def assemble(self, path: Path, name: str) -> tuple[Path, ...]: ...
+
+
+def run_on_ray(
+    open_worker: Callable[[], Worker],
+    scenes: Sequence[Scene],
+    address: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    gpu: bool = False,
+    tell: Callable[[str], None] = print,
+    progress: Callable[[float, float], None] | None = None,
+) -> Schedule:
+    """Predict scenes with the workers of a cluster.
+
+    Args:
+        open_worker: makes a worker, in the worker's process; picklable.
+        scenes: (path, name of the results), with paths that mean the same on all machines.
+        address: ``host:port`` of a running cluster, ``auto`` for the one this machine belongs to; None: start Ray on
+            this machine, for as long as this takes.
+        workers: how many; None: as many as the cluster has room for.
+        threads: of each; None: as many as the workers can have, :data:`THREADS` where their number is not given.
+        gpu: each worker computes on a GPU of its own.
+        tell: is given a line for everything unusual.
+        progress: ``progress(windows done, windows)``.
+
+    Returns:
+        The schedule, which knows what was written and what failed.
+
+    Raises:
+        RssegError: no Ray, no such cluster, no room for a worker, or no worker that could begin.
+    """
+    with _ray(address) as ray:
+        workers, threads = _shape(ray, workers, threads, gpu)
+        schedule = Schedule(len(scenes), workers)
+        _Driver(ray, open_worker, scenes, schedule, threads, gpu, tell, progress).run()
+    return schedule
+
+
+# ---------------------------------------------------------------------- the cluster
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[Any]:
+    """Ray, connected; one of our own goes with the block."""
+    if address is None:  # listen on this machine only; read when Ray is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise RssegError("--engine ray", "Ray is not installed", fix="pip install 'paddle-rsseg[cluster]'") from error
+    # deaths are told by us in a line; Ray would print a paragraph on stdout
+    ray._private.worker._worker_logs_enabled = False
+    start: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "error"}
+    with tempfile.TemporaryDirectory(prefix="rsseg-ray-", ignore_cleanup_errors=True) as own:
+        try:
+            if address is None:
+                start |= {"address": "local", "num_cpus": runtime.available_cores(), "include_dashboard": False}
+                start |= {"object_store_memory": OBJECT_STORE, "_temp_dir": own}
+            ray.init(**start)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            fix = "'ray start --head' there, or leave --address out to compute on this machine"
+            raise RssegError(
+                f"--address {address}" if address else "--engine ray", _line(error), "a Ray cluster", fix
+            ) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _shape(ray: Any, workers: int | None, threads: int | None, gpu: bool) -> tuple[int, int]:
+    """(workers, threads of each) that the cluster has room for."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = [int(machine.get("CPU", 0)) for machine in machines]
+    gpus = [int(machine.get("GPU", 0)) for machine in machines]
+    if threads is None:
+        threads = max(1, sum(cpus) // workers) if workers else THREADS
+        # no more than all machines have that compute at all; beside a GPU the threads only read and write
+        threads = min([threads, *(c for c in cpus if c)])
+        if gpu:
+            threads = min([threads, *(max(1, c // g) for c, g in zip(cpus, gpus, strict=True) if g)])
+    room = sum(min(c // threads, g) if gpu else c // threads for c, g in zip(cpus, gpus, strict=True))
+    if not room:
+        seen = f"{sum(cpus)} CPUs and {sum(gpus)} GPUs on {len(cpus)} machines"
+        raise RssegError("--engine ray", seen, f"{threads} CPUs{' and a GPU' if gpu else ''} for a worker")
+    return workers or room, threads
+
+
+# ---------------------------------------------------------------------- a worker's process
+
+
+class _Actor:
+    """A worker in a process of its own; bad input comes back as a value, anything else as Ray's exception."""
+
+    def __init__(self, open_worker: Callable[[], Worker], threads: int):
+        # before Paddle is imported, which would choose one thread; what suits the processor is known only here
+        cpuinfo = Path("/proc/cpuinfo")
+        known = {k: v for k, v in os.environ.items() if k != "PADDLE_TRAINER_ID"}
+        os.environ |= runtime.cpu_environment(known, threads, cpuinfo.read_text() if cpuinfo.exists() else "")
+        self.open_worker = open_worker
+
+    def start(self) -> tuple[dict[str, Any] | None, str]:
+        """(identity of the worker, where it is) or (None, error)."""
+        try:
+            runtime.quiet_paddle()
+            self.worker = self.open_worker()
+            return self.worker.identity(), f"{socket.gethostname()}:{os.getpid()}"
+        except RssegError as error:
+            return None, str(error)
+
+    def do(self, task: Task, scene: Scene) -> tuple[Any, str | None]:
+        """(answer, None) or (None, error)."""
+        try:
+            if task.kind == "plan":
+                return self.worker.plan(*scene), None
+            if task.kind == "assemble":
+                return self.worker.assemble(*scene), None
+            assert task.unit is not None
+            self.worker.compute(*scene, task.unit)
+            return None, None
+        except RssegError as error:
+            return None, str(error)
+
+
+# ---------------------------------------------------------------------- the driver
+
+
+@dataclass
+class _Slot:
+    """A place for a worker, and who is in it."""
+
+    actor: Any = None
+    where: str = "a worker"
+    task: Task | None = None  # None while it starts
+    vain: int = 0  # starts in a row that came to nothing
+
+
+@dataclass
+class _Driver:
+    ray: Any
+    open_worker: Callable[[], Worker]
+    scenes: Sequence[Scene]
+    schedule: Schedule
+    threads: int
+    gpu: bool
+    tell: Callable[[str], None]
+    progress: Callable[[float, float], None] | None
+    busy: dict[Any, _Slot] = field(default_factory=dict)  # a promise of Ray → who works on it
+    idle: list[_Slot] = field(default_factory=list)
+    identity: dict[str, Any] | None = None
+    last_error: str = ""
+
+    def run(self) -> None:
+        """Until every scene is done or has failed."""
+        runtime_env = {"env_vars": {
+            "OMP_NUM_THREADS": str(self.threads), "GLOG_minloglevel": "2", runtime.OPT_OUT: "1",
+            **runtime.heap_environment({}),
+        }}  # fmt: skip
+        resources = {"num_cpus": self.threads, "num_gpus": int(self.gpu), "runtime_env": runtime_env}
+        self.make = self.ray.remote(_Actor).options(max_restarts=0, max_task_retries=0, **resources)
+        for _ in range(self.schedule.workers):
+            self._start(_Slot())
+        while not self.schedule.over:
+            while self.idle and (task := self.schedule.take()):
+                self._send(self.idle.pop(), task)
+            if not self.busy:
+                raise RssegError("--engine ray", f"no worker is left: {self.last_error}", fix="run again to continue")
+            ready, _ = self.ray.wait(list(self.busy), num_returns=1, timeout=SILENCE)
+            for promise in ready:
+                self._receive(promise, self.busy.pop(promise))
+            if not ready and self.identity is None:
+                room = self.ray.available_resources()
+                wanted = f"{self.threads} CPUs{' and a GPU' if self.gpu else ''}"
+                free = f"{room.get('CPU', 0):g} CPUs and {room.get('GPU', 0):g} GPUs are free"
+                self.tell(f"waiting for the first of {len(self.busy)} workers of {wanted}; {free}")
+            if self.progress and self.schedule.total:
+                self.progress(self.schedule.done, self.schedule.total)
+
+    def _start(self, slot: _Slot) -> None:
+        slot.actor, slot.task, slot.where = self.make.remote(self.open_worker, self.threads), None, "a worker"
+        self.busy[slot.actor.start.remote()] = slot
+
+    def _send(self, slot: _Slot, task: Task) -> None:
+        slot.task = task
+        self.busy[slot.actor.do.remote(task, self.scenes[task.scene])] = slot
+
+    def _receive(self, promise: Any, slot: _Slot) -> None:
+        try:
+            answer, error = self.ray.get(promise)
+        except self.ray.exceptions.RayError as failure:
+            self._lost(slot, failure)
+            return
+        if slot.task is None:
+            self._started(slot, answer, error)
+            return
+        task = slot.task
+        self.idle.append(slot)
+        if error is not None:
+            self.schedule.failed(task, error, final=True)
+        elif task.kind == "plan":
+            self.schedule.planned(task, answer)
+        elif task.kind == "compute":
+            self.schedule.computed(task)
+        else:
+            self.schedule.assembled(task, answer)
+
+    def _started(self, slot: _Slot, identity: dict[str, Any] | None, where: str) -> None:
+        """A worker is ready, or cannot be, which another try would not change."""
+        if identity is None:
+            self._dismiss(slot, where)
+            return
+        self.identity = self.identity or identity
+        other = [key for key in self.identity if identity.get(key) != self.identity[key]]
+        if other:
+            seen = f"{other[0]} is {identity.get(other[0])}, elsewhere {self.identity[other[0]]}"
+            self._dismiss(slot, f"worker {where}: {seen}; its bands would differ")
+            return
+        slot.where, slot.vain = f"worker {where}", 0
+        self.idle.append(slot)
+
+    def _dismiss(self, slot: _Slot, error: str) -> None:
+        self.ray.kill(slot.actor)
+        if error != self.last_error:  # a thousand machines may say the same
+            self.tell(error)
+        self.last_error = error
+
+    def _lost(self, slot: _Slot, failure: Exception) -> None:
+        """A worker died, or did what nobody expects and cannot be trusted further; another one takes its place."""
+        self.last_error = f"{slot.where} {_cause(failure)}"
+        self.ray.kill(slot.actor)
+        if slot.task is not None:
+            self.schedule.failed(slot.task, self.last_error)
+            next_ = "given up" if slot.task.scene in self.schedule.errors else "done again"
+            self.tell(f"{self.last_error}; {self.scenes[slot.task.scene][1]}, {slot.task}: {next_}")
+        else:
+            slot.vain += 1
+        if slot.vain < TRIES:
+            self._start(slot)
+        else:
+            self.tell(f"{self.last_error}, {slot.vain} times before it had begun; it is not started again")
+
+
+def _cause(failure: Exception) -> str:
+    """Why a worker was lost, in a line."""
+    text = str(failure)
+    detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|\n|$)", text)
+    if detail:
+        return f"died ({detail[1].strip().rstrip('.')})"
+    cause = getattr(failure, "cause", None)  # an exception in a task, which arrives with its traceback
+    if isinstance(cause, BaseException):
+        return f"failed ({type(cause).__name__}: {_line(cause)})"
+    return f"was lost ({_line(failure)})"
+
+
+def _line(error: BaseException) -> str:
+    """What an exception says first."""
+    return " ".join((str(error).strip() or type(error).__name__).split("\n")[0].split())
