@@ -4,74 +4,62 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from paddle_rsseg.errors import RssegError
-from paddle_rsseg.evaluation.confusion import confusion_matrix
-from paddle_rsseg.evaluation.gallery import Example, Gallery, Sampled, name_of
+from paddle_rsseg import ranks
+from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.evaluation.calibration import Calibration, Sample, Sampler, calibrate
+from paddle_rsseg.evaluation.gallery import Gallery, Sampled, name_of
+from paddle_rsseg.evaluation.measures import ImageCounter, Measures
 from paddle_rsseg.evaluation.metrics import scores
+from paddle_rsseg.evaluation.result import Evaluation, ImageResult
+from paddle_rsseg.evaluation.scenes import Patches, Stitched, scene_names
+from paddle_rsseg.geo.area import pixel_area
 from paddle_rsseg.inference.engine import Band, WindowPredictor
-from paddle_rsseg.inference.load import open_model
+from paddle_rsseg.inference.load import Ready, open_model
+from paddle_rsseg.inference.products import NONE, Products
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.windows import Window
 
-Protocol = Literal["patch", "slide"]
+Protocol = Literal["patch", "slide", "stitched"]
+PROTOCOLS = get_args(Protocol)
 
 
-@dataclass
-class ImageResult:
-    """One image's share: its place in the data set, its name, and its K×K int64 confusion matrix."""
-
-    index: int
-    name: str
-    matrix: np.ndarray
-
-    @property
-    def miou(self) -> float:
-        """Mean IoU of the classes present; NaN if no pixel counts."""
-        return scores(self.matrix)["mIoU_present"]
-
-
-@dataclass
-class Evaluation:
-    """What an evaluation found.
+@dataclass(frozen=True)
+class _Job:
+    """One protocol on one data set, in this process.
 
     Attributes:
-        matrix: K×K int64, rows truth.
-        scores: see :func:`paddle_rsseg.evaluation.metrics.scores`; ``mIoU``, ``Acc``, … in 0..1.
-        classes, palette: of the K classes.
-        images: one entry an image, in the data set's order.
-        best, worst: a few examples with pictures, for the report.
-        seconds: wall-clock time of reading, predicting and counting.
-        info: how it was done, for the report: protocol, window, weights, …
+        share: the samples that this process scores.
+        progress: called with the number of samples done.
     """
 
-    matrix: np.ndarray
-    scores: dict[str, Any]
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    images: list[ImageResult]
-    best: list[Example] = field(default_factory=list)
-    worst: list[Example] = field(default_factory=list)
-    seconds: float = 0.0
-    info: dict[str, Any] = field(default_factory=dict)
+    protocol: Protocol
+    dataset: Any
+    predictor: WindowPredictor
+    measures: Measures
+    share: range
+    examples: int
+    progress: Callable[[int], None]
 
 
 def evaluate(
     model: Any,
     data: Any,
     spec: InferenceSpec | None = None,
-    protocol: Protocol | None = None,
+    protocol: Protocol | Sequence[Protocol] | None = None,
     batch_size: int | None = None,
     backend: str = "auto",
     device: str | None = None,
     examples: int = 0,
     progress: Any = None,
+    measures: Measures | None = None,
     **changes: Any,
 ) -> Evaluation:
     """Score ``model`` on the validation images.
@@ -80,12 +68,16 @@ def evaluate(
         model: path of weights, of a checkpoint or of an exported model; a ``paddle.nn.Layer``; or a back end.
         data: Settings, path of a configuration, or a data set with ``image(i)`` and ``label(i)``.
         spec: pre- and post-processing; None: from the configuration, else from the weights.
-        protocol: ``"slide"``: sliding window, each pixel of an image counted once. ``"patch"``: each image of the
-            data set in one piece. None: what ``test_config`` says; ``"slide"`` where there is none.
+        protocol: ``"slide"``: sliding window, each pixel of a sample counted once. ``"patch"``: each sample of the
+            data set in one piece. ``"stitched"``: sliding window over whole scenes, which are put together again
+            where the samples are overlapping patches of them. Of several the first gets the measures and pictures, and
+            the others stand ``beside`` it; ``"patch"`` then cuts images into patches of the window and stride where
+            they are no patches already. None: what ``test_config`` says; ``"slide"`` where there is none.
         batch_size: windows (or images) computed at once; None: what is fastest for the back end.
         backend, device: see :func:`paddle_rsseg.inference.load.open_model`.
         examples: how many best and worst images to keep pictures of.
         progress: ``progress(done, total)``, called after each image of this process.
+        measures: what to measure beside the confusion matrix; None: nothing.
         changes: fields of the spec to replace, such as ``average="logits"``.
 
     Under ``paddle.distributed`` every process scores its share of the images, and all return the same result.
@@ -96,35 +88,100 @@ def evaluate(
     settings, dataset = _open_data(data)
     if protocol is None:
         protocol = "patch" if settings is not None and not settings.test_config.is_slide else "slide"
-    if protocol not in ("patch", "slide"):
-        raise RssegError("protocol", f"unknown protocol {protocol!r}", "patch or slide")
+    protocols = _check([protocol] if isinstance(protocol, str) else list(protocol))
     ready = open_model(model, spec, settings, backend, device, **changes)
     if dataset.num_classes != ready.spec.num_classes:
         seen = f"{dataset.num_classes} classes, but the model has {ready.spec.num_classes}"
         raise RssegError(getattr(dataset, "name", "data set"), seen, "the same number")
-    spec = replace(ready.spec, ignore_index=dataset.ignore_index)
-    predictor = WindowPredictor(ready.backend, spec, batch_size)
-    rank, ranks = _rank()
-    share = list(range(rank, len(dataset), ranks))
     if not len(dataset):
         raise RssegError(getattr(dataset, "name", "data set"), "no images", "at least one")
+    ready = replace(ready, spec=replace(ready.spec, ignore_index=dataset.ignore_index))
+    # temperature 1: labels do not depend on it, and the sample is drawn before one is fitted
+    predictor = WindowPredictor(ready.backend, replace(ready.spec, temperature=1.0), batch_size)
+    views = [_view(one, dataset, ready.spec, several=len(protocols) > 1) for one in protocols]
+    rank, number = ranks.joined()
+    shares = [range(rank, len(view), number) for view in views]
 
+    total, before, results = sum(map(len, shares)), 0, []
+    for i, (one, view, share) in enumerate(zip(protocols, views, shares, strict=True)):
+        wanted = measures if measures is not None and i == 0 else Measures()
+        step = partial(_step, progress, before, total)
+        job = _Job(one, view, predictor, wanted, share, examples if i == 0 else 0, step)
+        results.append(_run(job, ready, number))
+        before += len(share)
+    results[0].beside = results[1:]
+    return results[0]
+
+
+def _run(job: _Job, ready: Ready, number: int) -> Evaluation:
+    """Score this process's share, and put it together with that of the others."""
     started = time.perf_counter()
-    gallery = Gallery(examples, spec)
-    images = []
-    for done, (index, bands) in enumerate(_predictions(predictor, dataset, share, protocol), 1):
-        result, sampled = _score(dataset, index, bands, spec, keep=examples > 0)
-        images.append(result)
-        gallery.offer(result.miou, result.matrix, sampled, dataset, index)
-        if progress:
-            progress(done, len(share))
-    images, best, worst = _together(images, gallery, ranks)
-    matrix = sum((image.matrix for image in images), np.zeros((spec.num_classes,) * 2, np.int64))
-    info = _info(protocol, ready, spec, predictor.batch_size, len(images), ranks)
+    found = partial(_score_share, job)
+    parts = ranks.together(found) if number > 1 else [found()]
+    # whole numbers per image travel, so the sum is exact and the same everywhere
+    images = sorted((image for part in parts for image in part[0]), key=lambda image: image.index)
+    names = scene_names(job.dataset)
+    for image in images:
+        image.scene = image.name if names is None else names[image.index]
+    gallery = Gallery(job.examples, ready.spec)
+    gallery.best = [example for part in parts for example in part[1].best]
+    gallery.worst = [example for part in parts for example in part[1].worst]
+    best, worst = gallery.ranked()
+    classes = ready.spec.num_classes
+    matrix = sum((image.matrix for image in images), np.zeros((classes, classes), np.int64))
+    info = _info(job, ready, len(images), number)
     return Evaluation(
-        matrix, scores(matrix), tuple(dataset.classes), tuple(dataset.palette or ()), images, best, worst,
-        time.perf_counter() - started, info,
+        matrix, scores(matrix), tuple(job.dataset.classes), tuple(job.dataset.palette or ()), images, best, worst,
+        time.perf_counter() - started, info, job.measures, _calibration(job, [part[2] for part in parts], ready.spec),
     )  # fmt: skip
+
+
+def _score_share(job: _Job) -> tuple[list[ImageResult], Gallery, Sample | None]:
+    spec, sampled = job.predictor.spec, job.measures.calibration
+    gallery = Gallery(job.examples, spec)
+    sampler = Sampler(spec.num_classes, sampled) if sampled else None
+    images = []
+    for done, (index, bands) in enumerate(_predictions(job), 1):
+        result, pictures = _score(job, index, bands, sampler)
+        images.append(result)
+        gallery.offer(result.miou, result.matrix, pictures, job.dataset, index)
+        job.progress(done)
+    return images, gallery, None if sampler is None else sampler.finish()
+
+
+def _calibration(job: _Job, samples: list[Sample | None], spec: InferenceSpec) -> Calibration | None:
+    drawn = [sample for sample in samples if sample is not None]
+    if not drawn:
+        return None
+    sample = Sample.smallest(drawn, job.measures.calibration)
+    if not len(sample.truth):
+        raise RssegError(getattr(job.dataset, "name", "data set"), "no labelled pixel", "some, to calibrate with")
+    return calibrate(sample, spec.temperature, job.measures.precision)
+
+
+def _step(progress: Any, before: int, total: int, done: int) -> None:
+    if progress:
+        progress(before + done, total)
+
+
+def _check(protocols: list[Any]) -> list[Protocol]:
+    for one in protocols:
+        if one not in PROTOCOLS:
+            raise RssegError("protocol", f"unknown protocol {one!r}", ", ".join(PROTOCOLS),
+                             did_you_mean(str(one), PROTOCOLS))  # fmt: skip
+    if not protocols or len(set(protocols)) < len(protocols):
+        raise RssegError("protocol", " ".join(protocols) or "none", "one or more, each once")
+    return protocols
+
+
+def _view(protocol: Protocol, dataset: Any, spec: InferenceSpec, several: bool) -> Any:
+    """The data set as the protocol sees it."""
+    whole = scene_names(dataset) is None if protocol == "stitched" or several else True
+    if protocol == "stitched" and not whole:
+        return Stitched(dataset)
+    if protocol == "patch" and several and whole and spec.resize is None:
+        return Patches(dataset, spec.window, spec.stride)
+    return dataset
 
 
 def _open_data(data: Any) -> tuple[Any, Any]:
@@ -140,76 +197,78 @@ def _open_data(data: Any) -> tuple[Any, Any]:
     return None, data
 
 
-def _predictions(
-    predictor: WindowPredictor, dataset: Any, share: list[int], protocol: Protocol
-) -> Iterator[tuple[int, Iterable[Band]]]:
+def _predictions(job: _Job) -> Iterator[tuple[int, Iterable[Band]]]:
     """(index, its bands) of every image. Patches are one band each; neighbours share a batch."""
     # images are read by a thread: it gets its own handles, for those of a data set may be shared by neighbours
-    images = copy.deepcopy(dataset)
-    if protocol == "patch" and predictor.spec.resize is None:
-        labels = predictor.predict_whole(images.image(i) for i in share)
-        for i, label in zip(share, labels, strict=True):
+    images, predictor = copy.deepcopy(job.dataset), job.predictor
+    products = Products(("probabilities",)) if job.measures.calibration else NONE
+    whole = job.protocol == "patch" and predictor.spec.resize is None
+    if whole and not products:
+        labels = predictor.predict_whole(images.image(i) for i in job.share)
+        for i, label in zip(job.share, labels, strict=True):
             yield i, [Band(0, 0, len(label), label, {})]
-    else:
-        for i in share:
-            with images.image(i) as raster:
-                yield i, predictor.bands(raster)
+        return
+    engines: dict[tuple[int, int], WindowPredictor] = {}
+    for i in job.share:
+        with images.image(i) as raster:
+            size = raster.height, raster.width
+            if whole and size not in engines:
+                engines[size] = _one_window(predictor, *size)
+            yield i, engines.get(size, predictor).bands(raster, products)
 
 
-def _score(
-    dataset: Any, index: int, bands: Iterable[Band], spec: InferenceSpec, keep: bool
-) -> tuple[ImageResult, Sampled | None]:
+def _one_window(predictor: WindowPredictor, height: int, width: int) -> WindowPredictor:
+    """The predictor with a window as large as the image: what ``predict_whole`` does, with products."""
+    size = height, width
+    spec = replace(predictor.spec, policy="sliding", window=size, stride=size, pad="multiple")
+    return WindowPredictor(predictor.score.backend, spec, 1)
+
+
+def _score(job: _Job, index: int, bands: Iterable[Band], sampler: Sampler | None) -> tuple[ImageResult, Sampled | None]:
     """Count one image, and keep a sample of both maps for a picture."""
+    dataset = job.dataset
     image_path, label_path = dataset.paths(index)
     truth = dataset.label(index)
     if truth is None:
         raise RssegError(image_path, "has no label", "a label for every image of an evaluation")
-    matrix = np.zeros((spec.num_classes,) * 2, np.int64)
-    sampled = Sampled(truth.height, truth.width) if keep else None
+    if sampler is not None:
+        sampler.start(index)
+    area = _pixel_area(dataset, index) if job.measures.sizes and job.measures.size_unit == "m2" else 1.0
+    counter = ImageCounter(job.measures, job.predictor.spec, truth.height, truth.width, area, sampler)
+    pictures = Sampled(truth.height, truth.width) if job.examples else None
     for band in bands:
         if band.y1 > truth.height or band.labels.shape[1] != truth.width:
             seen = f"{truth.height}×{truth.width} pixels, but its image {image_path} differs"
             raise RssegError(label_path, seen, "image and label of one size")
         expected = truth.read(Window(band.y0, band.y1, 0, truth.width))
         try:
-            matrix += confusion_matrix(band.labels, expected, spec.num_classes, spec.ignore_index)
+            counter.add(band.y0, band.labels, expected, band.layers)
         except ValueError as error:
             fix = "check num_classes and the palette; 'rsseg doctor CONFIG' looks at every label"
             raise RssegError(label_path, str(error), fix=fix) from error
-        if sampled:
-            sampled.add(band.y0, band.labels, expected)
+        if pictures:
+            pictures.add(band.y0, band.labels, expected)
     if band.y1 != truth.height:
         seen = f"{truth.height}×{truth.width} pixels, but its image {image_path} has {band.y1} rows"
         raise RssegError(label_path, seen, "image and label of one size")
-    return ImageResult(index, name_of(dataset, index), matrix), sampled
+    return ImageResult(index, name_of(dataset, index), **counter.finish()), pictures
 
 
-def _rank() -> tuple[int, int]:
-    """(rank, number of processes); (0, 1) unless the processes have been joined."""
-    import paddle.distributed as dist
-
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-
-
-def _together(images: list[ImageResult], gallery: Gallery, ranks: int) -> tuple[list, list[Example], list[Example]]:
-    """All processes' images in the data set's order, and the best and worst of all."""
-    if ranks > 1:
-        import paddle.distributed as dist
-
-        parts: list[Any] = []
-        # whole numbers per image travel, so the sum is exact and the same everywhere
-        dist.all_gather_object(parts, (images, gallery.best, gallery.worst))
-        images = [image for part in parts for image in part[0]]
-        gallery.best = [example for part in parts for example in part[1]]
-        gallery.worst = [example for part in parts for example in part[2]]
-    return sorted(images, key=lambda image: image.index), *gallery.ranked()
+def _pixel_area(dataset: Any, index: int) -> float:
+    with dataset.image(index) as raster:
+        area = pixel_area(raster.crs, raster.transform)
+        if area is None:
+            fix = "measure sizes in pixels (--size_unit px)"
+            raise RssegError(raster.path, "has no projected place on the ground", "one, for sizes in m²", fix)
+        return area
 
 
-def _info(
-    protocol: Protocol, ready: Any, spec: InferenceSpec, batch_size: int, images: int, ranks: int
-) -> dict[str, Any]:
+def _info(job: _Job, ready: Ready, images: int, number: int) -> dict[str, Any]:
+    spec, protocol = ready.spec, job.protocol
     info: dict[str, Any] = {"protocol": protocol, "images": images}
-    if protocol == "slide" and spec.resize is None:
+    if isinstance(job.dataset, Patches):
+        info["patches (w × h)"], info["patch stride (w × h)"] = list(spec.window[::-1]), list(spec.stride[::-1])
+    if protocol != "patch" and spec.resize is None:
         if spec.policy != "sliding":
             info |= {"policy": spec.policy, "margin": spec.margin}
         # width first, as on the command line
@@ -221,4 +280,4 @@ def _info(
     if spec.resize is not None:
         info["resized to (w × h)"] = list(spec.resize[::-1])
     info["backend"] = getattr(ready.backend, "name", type(ready.backend).__name__)
-    return info | {"batch size": batch_size, "processes": ranks, "weights": ready.source}
+    return info | {"batch size": job.predictor.batch_size, "processes": number, "weights": ready.source}

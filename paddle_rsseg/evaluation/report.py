@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from paddle_rsseg.evaluation.evaluate import Evaluation
+from paddle_rsseg.data.files import replacing
 from paddle_rsseg.evaluation.gallery import Example
-from paddle_rsseg.geo.writer import replacing
+from paddle_rsseg.evaluation.result import Evaluation
 
 OVERALL = ("mIoU", "mIoU_present", "fwIoU", "Acc", "Kappa", "Dice")
 PER_CLASS = ("IoU", "precision", "recall", "F1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def naive(truth, prediction, classes, distance):
 def counted(truth, prediction, classes, distance, cuts):
     counter = BoundaryCounter(classes, distance, truth.shape[1])
     rows = [0, *sorted({min(cut, len(truth)) for cut in cuts} - {0, len(truth)}), len(truth)]
-    for y0, y1 in zip(rows[:-1], rows[1:], strict=True):
+    for y0, y1 in pairwise(rows):
         counter.add(truth[y0:y1], prediction[y0:y1])
     return counter.finish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def naive(truth, prediction, classes, edges, pixel_area=1.0):
 def counted(truth, prediction, classes, cuts, pixel_area=1.0):
     counter = ObjectCounter(classes, EDGES, pixel_area)
     rows = [0, *sorted({min(cut, len(truth)) for cut in cuts} - {0, len(truth)}), len(truth)]
-    for y0, y1 in zip(rows[:-1], rows[1:], strict=True):
+    for y0, y1 in pairwise(rows):
         counter.add(truth[y0:y1], prediction[y0:y1])
     return counter.finish()
 
