@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paddle_rsseg.config import tree
+from paddle_rsseg import tree
 from paddle_rsseg.config.components import check_components, shown, wanted
 from paddle_rsseg.config.consistency import complete
 from paddle_rsseg.config.schema import Settings

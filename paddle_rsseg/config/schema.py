@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from paddle_rsseg.config.tree import at
 from paddle_rsseg.errors import did_you_mean
+from paddle_rsseg.tree import at
 
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive]

@@ -6,8 +6,8 @@ leaving it out would train something else than the file says.
 
 from __future__ import annotations
 
-from paddle_rsseg.config.tree import Node, at, plain
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.tree import Node, at, plain
 
 #: top-level keys without an effect here, and why
 WITHOUT_EFFECT = {

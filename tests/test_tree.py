@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paddle_rsseg.config import tree
+from paddle_rsseg import tree
 from paddle_rsseg.errors import RssegError
 
 
