@@ -65,6 +65,7 @@ def ours(protocol: str, work: Path, window: int, stride: int) -> None:
     import small_network  # noqa: F401
 
     from paddle_rsseg.inference.predictor import Predictor
+    from paddle_rsseg.inference.scene import Outputs
 
     paddle.set_device("cpu")
     predictor = Predictor(work / "model.safetensors", **spec_of(protocol, window, stride))
@@ -73,7 +74,7 @@ def ours(protocol: str, work: Path, window: int, stride: int) -> None:
     scorer.backend = timed = Timed(scorer.backend)
     loaded = resident_mb()
     started = time.perf_counter()
-    written = predictor.predict_file(work / "scene.tif", work / f"maps_{protocol}", overlay=False)
+    written = predictor.predict_file(work / "scene.tif", work / f"maps_{protocol}", outputs=Outputs(overlay=False))
     seconds = time.perf_counter() - started
     report(timed, loaded, seconds)
     with rasterio.open(written[0]) as file:  # after the measurement

@@ -47,6 +47,7 @@ def worker(network: str, work: Path) -> None:
     import small_network  # noqa: F401  (registers it)
 
     from paddle_rsseg.inference.predictor import Predictor
+    from paddle_rsseg.inference.scene import Outputs
     from paddle_rsseg.inference.spec import InferenceSpec
     from paddle_rsseg.models import create_model
     from paddle_rsseg.weights import save_weights
@@ -62,7 +63,7 @@ def worker(network: str, work: Path) -> None:
     scorer.backend = timed = Timed(scorer.backend)
     loaded = resident_mb()
     started = time.perf_counter()
-    written = predictor.predict_file(work / "scene.tif", work / "maps", overlay=False)
+    written = predictor.predict_file(work / "scene.tif", work / "maps", outputs=Outputs(overlay=False))
     seconds = time.perf_counter() - started
     report(timed, loaded, seconds, map_mb=written[0].stat().st_size / 2**20)
 

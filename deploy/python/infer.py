@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     # late, so that --help and a mistyped path do not wait for Paddle
     from paddle_rsseg.inference.load import read_deploy
     from paddle_rsseg.inference.predictor import Predictor
+    from paddle_rsseg.inference.scene import Outputs
 
     spec = read_deploy(args.config)
     verify(args.config, args.backend)
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     for path, name in images:
         network.seconds, network.windows, started = 0.0, 0, time.perf_counter()
         try:
-            written = predictor.predict_file(path, args.save_dir, name, overlay=not args.no_overlay)
+            written = predictor.predict_file(path, args.save_dir, name, outputs=Outputs(overlay=not args.no_overlay))
         except RssegError as error:  # the other images are none the worse for it
             print(f"error: {error}", file=sys.stderr)
             failed += 1

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
+from paddle_rsseg.geo.writer import FORMATS
+from paddle_rsseg.inference.products import DTYPES
 
 NEEDS_PADDLE = True
 
@@ -41,6 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("windows; what is not given comes with the model")
     add_window_arguments(how, weights="cosine", aug="--aug_pred")
 
+    what = parser.add_argument_group("the results")
+    what.add_argument(
+        "--format", choices=FORMATS, default="auto",
+        help="of label maps; auto: GeoTIFF where the image is georeferenced, else PNG; cog: cloud-optimised GeoTIFF",
+    )  # fmt: skip
+    what.add_argument(
+        "--products", nargs="+", default=[], metavar="NAME",
+        help="write beside the map: probabilities, confidence, entropy, margin (all from 0 to 1)",
+    )  # fmt: skip
+    what.add_argument(
+        "--product_type", choices=DTYPES, default="uint8", help="numbers of products; uint8: 0 to 250, 255 is no data"
+    )
+    what.add_argument("--no_overlay", action="store_true", help="no picture of the image under its map")
+    what.add_argument(
+        "--probability", type=int, metavar="CLASS",
+        help="write the probability of this class (float32, -1 without data) in place of the label map",
+    )  # fmt: skip
+    what.add_argument(
+        "--overwrite", action="store_true",
+        help="do again what an earlier run has done; else that is kept where image, model and options are the same",
+    )  # fmt: skip
+
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows at once (default: 1 on a CPU, 4 on a GPU)")
     run.add_argument(
@@ -48,11 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",
     )  # fmt: skip
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
-    run.add_argument("--no_overlay", action="store_true", help="label maps only")
-    run.add_argument(
-        "--probability", type=int, metavar="CLASS",
-        help="write the probability of this class (float32, -1 without data) in place of the label map",
-    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -63,8 +82,14 @@ def run(args: argparse.Namespace) -> int | None:
     from paddle_rsseg.errors import RssegError
     from paddle_rsseg.inference.images import find_images
     from paddle_rsseg.inference.predictor import Predictor
+    from paddle_rsseg.inference.products import Products
+    from paddle_rsseg.inference.scene import Outputs
     from paddle_rsseg.training import distributed
 
+    outputs = Outputs(
+        overlay=not args.no_overlay, products=Products(tuple(args.products), args.product_type),
+        probability=args.probability, file_format=args.format,
+    )  # fmt: skip
     images = find_images(Path(args.image_path), Path(args.save_dir))
     settings = None
     if args.config:
@@ -91,9 +116,7 @@ def run(args: argparse.Namespace) -> int | None:
         for i, (path, name) in enumerate(images):
             try:
                 share = partial(_part, progress, i, len(images))
-                written += predictor.predict_file(
-                    path, args.save_dir, name, not args.no_overlay, share, args.probability
-                )
+                written += predictor.predict_file(path, args.save_dir, name, outputs, share, args.overwrite)
             except RssegError as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)

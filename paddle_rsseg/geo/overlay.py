@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from paddle_rsseg.data.files import replacing
 from paddle_rsseg.data.raster import open_raster
-from paddle_rsseg.geo.writer import colour_table, replacing
+from paddle_rsseg.geo.writer import colour_table
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.windows import Window
 

@@ -1,15 +1,13 @@
-"""Label maps on disk, written row band by row band and complete or not at all."""
+"""Label maps and products on disk, written row band by row band and complete or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -18,7 +16,9 @@ import rasterio.shutil
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
+from paddle_rsseg.data.files import replacing
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.products import NODATA, SCALE, Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
 TILE = 256  # pixels, both ways
@@ -73,16 +73,17 @@ def read_legend(path: str | Path, nodata: int = 255) -> Legend:
         )
 
 
-def write_label_raster(stem: str | Path, bands: Iterable[Any], raster: Any, legend: InferenceSpec | Legend) -> Path:
+def write_label_raster(
+    stem: str | Path, bands: Iterable[Any], raster: Any, legend: InferenceSpec | Legend, file_format: str = "auto"
+) -> Path:
     """Write finished bands as a label map.
 
     Args:
-        stem: path without suffix. ``.tif`` is added where ``raster`` is georeferenced: a tiled, deflated GeoTIFF
-            with its CRS and transform, ``ignore_index`` as nodata and the classes' colours; BigTIFF where 4 GB
-            might not do. Otherwise ``.png``: an 8-bit palette PNG.
+        stem: path without suffix, which the format gives.
         bands: objects with ``y0, y1, labels`` from top to bottom, as the engine gives them.
         raster: the image that was predicted.
         legend: what the numbers mean, or the specification of what was predicted.
+        file_format: one of :data:`FORMATS`. ``auto``: ``tif`` where ``raster`` is georeferenced, else ``png``.
 
     Returns:
         The file's path. It appears under that name only when it is complete.
@@ -92,64 +93,106 @@ def write_label_raster(stem: str | Path, bands: Iterable[Any], raster: Any, lege
     """
     if isinstance(legend, InferenceSpec):
         legend = legend_of(legend)
-    stem = Path(stem)
-    suffix = ".tif" if is_georeferenced(raster) else ".png"
-    path = stem.with_name(stem.name + suffix)
-    with replacing(path) as temporary:
-        tiff = temporary if suffix == ".tif" else temporary.with_suffix(".tif")
-        try:
-            _write_tiff(tiff, bands, raster, "uint8", legend.nodata, legend)
-            if tiff is not temporary:
-                # PNG can only be written from top to bottom at once, so GDAL copies it from the finished TIFF;
-                # without the side file in which it would keep what PNG has no place for
-                with rasterio.Env(GDAL_PAM_ENABLED="NO"):
-                    rasterio.shutil.copy(tiff, temporary, driver="PNG")
-        finally:
-            if tiff is not temporary:
-                tiff.unlink(missing_ok=True)
-    return path
+    if file_format == "auto":
+        file_format = "tif" if is_georeferenced(raster) else "png"
+    layout = Layout(1, "uint8", legend.nodata, "mode", colours=legend.colours, tags={"CLASSES": legend.classes})
+    return _write(Path(stem), ((band.y0, band.labels[None]) for band in bands), raster, layout, file_format)
 
 
-def write_probability_raster(stem: str | Path, bands: Iterable[Any], raster: Any) -> Path:
-    """Write the probability of one class, float32 from 0 to 1, as ``stem.tif``; -1 where there is no data.
+def write_product(
+    stem: str | Path,
+    bands: Iterable[Any],
+    raster: Any,
+    products: Products,
+    name: str,
+    spec: InferenceSpec,
+    file_format: str = "auto",
+) -> Path:
+    """Write a product of finished bands, such as probabilities, as ``stem.tif``.
+
+    The file says what its numbers are multiplied with to lie in 0..1 (the bands' scale), and which number means no
+    data. A plane a class carries the class's name.
 
     Args:
-        bands: with the probabilities of that class in ``layers``, as the engine gives them.
+        bands: with ``name`` in their ``layers``, as the engine gives them.
         raster: the image that was predicted.
+        products: what the engine was asked for; ``name`` is one of them.
+        spec: of the prediction.
+        file_format: one of :data:`FORMATS`; a product is never a ``png`` and is then a ``tif``.
 
     Raises:
         RssegError: the directory cannot be written to.
     """
+    planes = products.planes(name, spec.num_classes)
+    labels = [spec.classes[k] if spec.classes else f"class {k}" for k in planes] or [name]
+    layout = Layout(
+        len(labels), products.dtype, NODATA[products.dtype], "average", SCALE[products.dtype], tuple(labels)
+    )
+    rows = ((band.y0, band.layers[name]) for band in bands)
+    return _write(Path(stem), rows, raster, layout, "cog" if file_format == "cog" else "tif")
 
-    def values() -> Iterator[Any]:
-        for band in bands:
-            yield _Rows(band.layers["probabilities"][0])
 
-    path = Path(stem).with_name(Path(stem).name + ".tif")
+@dataclass(frozen=True)
+class Layout:
+    """How numbers lie in a file.
+
+    Attributes:
+        planes: bands of the file.
+        dtype: of the numbers; GeoTIFF stores float16 as floating-point numbers of 16 bits, which are read as float32.
+        nodata: the number that means no data.
+        overviews: how a cloud-optimised file makes its smaller versions: ``mode`` or ``average``.
+        scale: what a number is multiplied with.
+        names: of the planes.
+        colours: value → (R, G, B, A).
+        tags: of the file; empty ones are left out.
+    """
+
+    planes: int
+    dtype: str
+    nodata: int
+    overviews: str
+    scale: float = 1.0
+    names: tuple[str, ...] = ()
+    colours: Mapping[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def creation(self) -> dict[str, Any]:
+        """GDAL's options of the numbers."""
+        if self.dtype != "float16":
+            return {"dtype": self.dtype}
+        return {"dtype": "float32", "nbits": 16}
+
+
+#: label maps: ``tif`` is a tiled, deflated GeoTIFF, BigTIFF where 4 GB might not do; ``cog`` the same, cloud-optimised,
+#: with overviews; ``png`` an 8-bit palette PNG without georeference
+FORMATS = ("auto", "tif", "cog", "png")
+SUFFIXES = {"tif": ".tif", "cog": ".tif", "png": ".png"}
+
+
+def _write(stem: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any, layout: Layout, file_format: str) -> Path:
+    """(first row, planes × rows × width) from top to bottom as a file of one of :data:`FORMATS`."""
+    path = stem.with_name(stem.name + SUFFIXES[file_format])
     with replacing(path) as temporary:
-        _write_tiff(temporary, values(), raster, "float32", -1, None)
+        if file_format == "tif":
+            _write_tiff(temporary, rows, raster, layout)
+            return path
+        # GDAL makes PNG and COG only from a complete file
+        tiff = temporary.with_name(temporary.name.removesuffix(path.suffix) + ".whole.part.tif")
+        try:
+            _write_tiff(tiff, rows, raster, layout)
+            # without the side file in which GDAL would keep what PNG has no place for
+            with rasterio.Env(GDAL_PAM_ENABLED="NO"):
+                rasterio.shutil.copy(tiff, temporary, **_copy_options(file_format, layout))
+        finally:
+            tiff.unlink(missing_ok=True)
     return path
 
 
-class _Rows(NamedTuple):
-    labels: np.ndarray
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name if the block succeeds and is removed if it does not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, rasterio.errors.RasterioError) as error:
-        raise RssegError(
-            path, f"cannot be written ({error})", "a directory with room that may be written to"
-        ) from error
+def _copy_options(file_format: str, layout: Layout) -> dict[str, Any]:
+    if file_format == "png":
+        return {"driver": "PNG"}
+    options = {"driver": "COG", "compress": "deflate", "bigtiff": "IF_SAFER", "overview_resampling": layout.overviews}
+    return options | ({"nbits": 16} if layout.dtype == "float16" else {})
 
 
 def colour_table(spec: InferenceSpec) -> dict[int, tuple[int, int, int, int]]:
@@ -160,19 +203,20 @@ def colour_table(spec: InferenceSpec) -> dict[int, tuple[int, int, int, int]]:
     return table
 
 
-def _write_tiff(path: Path, bands: Iterable[Any], raster: Any, dtype: str, nodata: int, legend: Legend | None) -> None:
+def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any, layout: Layout) -> None:
     profile = {
         "driver": "GTiff",
         "height": raster.height,
         "width": raster.width,
-        "count": 1,
-        "dtype": dtype,
-        "nodata": nodata,
+        "count": layout.planes,
+        "nodata": layout.nodata,
         "tiled": True,
         "blockxsize": TILE,
         "blockysize": TILE,
         "compress": "deflate",
+        "interleave": "band",
         "BIGTIFF": "IF_SAFER",
+        **layout.creation(),
     }
     if is_georeferenced(raster):
         profile |= {"crs": raster.crs, "transform": raster.transform}
@@ -181,27 +225,31 @@ def _write_tiff(path: Path, bands: Iterable[Any], raster: Any, dtype: str, nodat
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         file = rasterio.open(path, "w", **profile)
     with file:
-        if legend is not None and legend.colours:
-            file.write_colormap(1, legend.colours)
-        if legend is not None and legend.classes:
-            file.update_tags(CLASSES=legend.classes)
+        if layout.colours:
+            file.write_colormap(1, layout.colours)
+        if layout.scale != 1:
+            file.scales = (layout.scale,) * layout.planes
+        for k, name in enumerate(layout.names, 1):
+            file.set_band_description(k, name)
+        file.update_tags(**{key: value for key, value in layout.tags.items() if value})
         done = 0
-        for y0, rows in _whole_tiles(bands):
-            file.write(rows, 1, window=RasterioWindow(0, y0, raster.width, len(rows)))
-            done = y0 + len(rows)
+        for y0, values in _whole_tiles(rows):
+            values = values.astype(np.float32) if values.dtype == np.float16 else values
+            file.write(values, window=RasterioWindow(0, y0, raster.width, values.shape[1]))
+            done = y0 + values.shape[1]
     if done != raster.height:
         raise ValueError(f"{done} of {raster.height} rows were given")
 
 
-def _whole_tiles(bands: Iterable[Any]) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, rows) in multiples of a tile's height, so that each tile is compressed once."""
+def _whole_tiles(rows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, planes × rows × width) in multiples of a tile's height, so that each tile is compressed once."""
     top = 0
     held: np.ndarray | None = None
-    for band in bands:
-        held = band.labels if held is None else np.concatenate([held, band.labels])
-        whole = len(held) // TILE * TILE
+    for _, values in rows:
+        held = values if held is None else np.concatenate([held, values], axis=1)
+        whole = held.shape[1] // TILE * TILE
         if whole:
-            yield top, held[:whole]
-            top, held = top + whole, held[whole:]
-    if held is not None and len(held):
+            yield top, held[:, :whole]
+            top, held = top + whole, held[:, whole:]
+    if held is not None and held.shape[1]:
         yield top, held

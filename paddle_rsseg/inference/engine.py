@@ -8,6 +8,7 @@ network computes; and finished rows leave as :class:`Band` as soon as no further
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_, temp
 from paddle_rsseg.windows import Span, Window
 
 
-class Band(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Band:
     """Finished rows ``y0:y1`` of a map.
 
     Attributes:
@@ -67,7 +69,8 @@ class _Patch(NamedTuple):
     path: str
 
 
-class _RowsDone(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _RowsDone:
     """No window from here on touches the rows above ``end``."""
 
     index: int
@@ -215,14 +218,16 @@ class WindowPredictor:
             self._check(raster)
             pixels, valid = self._pixels(raster, Window(0, raster.height, 0, raster.width))
             if cuts and (len(cuts) == self.batch_size or cuts[0][0].shape != pixels.shape):
-                size = cuts[0][0].shape[:2]
-                yield self.score.batch(cuts, *size, whole=True), size, patches
+                yield self._whole_batch(cuts), cuts[0][0].shape[:2], patches
                 cuts, patches = [], []
             cuts.append((pixels, valid))
             patches.append(_Patch(valid, raster.path))
         if cuts:
-            size = cuts[0][0].shape[:2]
-            yield self.score.batch(cuts, *size, whole=True), size, patches
+            yield self._whole_batch(cuts), cuts[0][0].shape[:2], patches
+
+    def _whole_batch(self, cuts: list[Cut]) -> Any:
+        height, width = cuts[0][0].shape[:2]
+        return self.score.batch(cuts, height, width, whole=True)
 
     def _pixels(self, raster: Any, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored values rows×width×bands of the chosen bands, and rows×width validity (None: all valid)."""

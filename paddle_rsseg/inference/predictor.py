@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paddle_rsseg.geo.overlay import write_overlay
-from paddle_rsseg.geo.writer import write_label_raster, write_probability_raster
+from paddle_rsseg.geo.writer import write_label_raster
 from paddle_rsseg.inference.engine import Band, WindowPredictor
+from paddle_rsseg.inference.fingerprint import fingerprint
 from paddle_rsseg.inference.load import open_model
 from paddle_rsseg.inference.products import Products
+from paddle_rsseg.inference.scene import MAP, Outputs, Scene
 from paddle_rsseg.inference.spec import InferenceSpec
 
 
@@ -75,6 +78,7 @@ class Predictor:
     ):
         ready = open_model(model, spec, settings, backend, device, blend=blend, **changes)
         self.spec, self.source = ready.spec, ready.source
+        self._model, self._settings = model, settings
         self.engine = WindowPredictor(ready.backend, ready.spec, batch_size)
 
     def predict(self, raster: Any, probabilities: bool = False) -> Prediction:
@@ -88,42 +92,48 @@ class Predictor:
         share = np.concatenate([b.layers["probabilities"] for b in bands], axis=1) if probabilities else None
         return Prediction(np.concatenate([b.labels for b in bands]), self.spec, raster.crs, raster.transform, share)
 
+    def scene(
+        self,
+        path: str | Path,
+        save_dir: str | Path,
+        name: str | None = None,
+        outputs: Outputs = MAP,
+        overwrite: bool = False,
+    ) -> Scene:
+        """An image file and its results; see :class:`paddle_rsseg.inference.scene.Scene`."""
+        name = Path(path).stem if name is None else name
+        return Scene(path, save_dir, name, self.engine, outputs, self.fingerprint, overwrite)
+
     def predict_file(
         self,
         path: str | Path,
         save_dir: str | Path,
         name: str | None = None,
-        overlay: bool = True,
+        outputs: Outputs = MAP,
         progress: Callable[[int, int], None] | None = None,
-        probability: int | None = None,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Predict an image file of any size into ``save_dir``, band by band.
 
+        Killed and called again it goes on after the last band that was finished, and its results are the same bytes;
+        called again when all is done it does nothing. Both only for the same image, model and options.
+
         Args:
             name: of the results, may contain directories; None: the file's name without suffix.
-            overlay: also write a picture of the image under its map.
+            outputs: what to write.
             progress: ``progress(rows done, rows)``, called after each band.
-            probability: a class whose probability is written in place of the map and its picture.
+            overwrite: do everything anew.
 
         Returns:
-            ``…_probability.tif`` (float32, -1 without data), else ``…_label.tif`` (or ``.png`` without georeference)
-            and ``…_overlay.jpg``. Each is complete or absent.
+            The files. Each is complete or absent.
         """
-        name = Path(path).stem if name is None else name
-        with self.engine.open(path) as raster:
-            products = Products() if probability is None else Products(("probabilities",), classes=(probability,))
-            bands = self._counted(self.engine.bands(raster, products), raster.height, progress)
-            if probability is not None:
-                stem = Path(save_dir) / f"{name}_probability"
-                return [write_probability_raster(stem, bands, raster)]
-            written = [write_label_raster(Path(save_dir) / f"{name}_label", bands, raster, self.spec)]
-            if overlay:
-                written.append(write_overlay(Path(save_dir) / f"{name}_overlay.jpg", raster, written[0], self.spec))
-        return written
+        with self.scene(path, save_dir, name, outputs, overwrite) as scene:
+            return scene.results() or scene.write(progress)
 
-    @staticmethod
-    def _counted(bands: Iterator[Band], rows: int, progress: Callable[[int, int], None] | None) -> Iterator[Band]:
-        for band in bands:
-            yield band
-            if progress:
-                progress(band.y1, rows)
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Of the model and of the network that the settings say it is; None for a back end that is not known."""
+        content = fingerprint(self._model)
+        if content is None or self._settings is None:
+            return content
+        return hashlib.sha256(f"{content} {self._settings.model}".encode()).hexdigest()

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from paddle_rsseg.cli.main import main
 from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.geo.writer import write_label_raster, write_probability_raster
+from paddle_rsseg.geo.writer import write_label_raster, write_product
 from paddle_rsseg.inference import combine as module
 from paddle_rsseg.inference.combine import OneClass, combine
 from paddle_rsseg.inference.engine import Band
+from paddle_rsseg.inference.products import Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
 SPEC = InferenceSpec(
@@ -112,7 +113,9 @@ def test_a_probability_as_the_predictor_writes_it(tmp_path):
     layers = [{"probabilities": expected[None, y : y + 100]} for y in (0, 100, 200)]
     bands = [Band(i, 100 * i, 100 * i + 100, labels[:100], layer) for i, layer in enumerate(layers)]
     image = ArrayRaster(np.zeros((300, 7, 1), np.uint8), crs="EPSG:32640", transform=PLACE)
-    path = write_probability_raster(tmp_path / "a.b_probability", bands, image)
+    path = write_product(
+        tmp_path / "a.b_probability", bands, image, Products(("probabilities",), classes=(1,)), "probabilities", SPEC
+    )
     assert path.name == "a.b_probability.tif"
     np.testing.assert_array_equal(read(path), expected)
     base = label_map(tmp_path / "a_label", np.full((300, 7), 2, np.uint8))

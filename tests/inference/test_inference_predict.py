@@ -94,7 +94,7 @@ def test_command_line_maps_a_directory_and_survives_a_broken_image(weights, tmp_
         next(line for line in said.err.splitlines() if line.startswith("error:")).count(str(images / "broken.png")) == 1
     )
     assert "3 of 4 images mapped" in said.out
-    names = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    names = sorted(str(p.relative_to(out)) for p in out.rglob("[!.]*") if p.is_file() and p.suffix != ".json")
     assert names == [
         *("b.jpg_label.png", "b.jpg_overlay.jpg", "b.png_label.png", "b.png_overlay.jpg"),
         *("north/a_label.tif", "north/a_overlay.jpg"),
@@ -123,7 +123,7 @@ def test_windows_of_the_command_line_are_width_and_height(weights, tmp_path, cap
         [*command, "--save_dir", str(tmp_path / "o"), "--crop_size", "96", "64", "--stride", "50", "30", "--no_overlay"]
     )
     assert "windows 96×64, stride 50×30" in capsys.readouterr().out
-    assert [p.name for p in (tmp_path / "o").iterdir()] == ["a_label.png"]
+    assert [p.name for p in (tmp_path / "o").glob("[!.]*")] == ["a_label.png"]
 
 
 def test_lists_and_wrong_paths(tmp_path):
