@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def run_on_ray(
     """Predict scenes with the workers of a cluster.
 
     Args:
-        open_worker: makes a worker, in the worker's process; picklable.
+        open_worker: makes a worker, in the worker's process; picklable, of a module that all machines have installed.
         scenes: (path, name of the results), with paths that mean the same on all machines.
         address: ``host:port`` of a running cluster, ``auto`` for the one this machine belongs to; None: start Ray on
             this machine, for as long as this takes.
@@ -77,7 +78,8 @@ def run_on_ray(
     with _ray(address) as ray:
         workers, threads = _shape(ray, workers, threads, gpu)
         schedule = Schedule(len(scenes), workers)
-        _Driver(ray, open_worker, scenes, schedule, threads, gpu, tell, progress).run()
+        paths = os.pathsep.join(filter(None, sys.path)) if address is None else None
+        _Driver(ray, open_worker, scenes, schedule, threads, gpu, paths, tell, progress).run()
     return schedule
 
 
@@ -188,6 +190,7 @@ class _Driver:
     schedule: Schedule
     threads: int
     gpu: bool
+    paths: str | None  # where Python finds modules, if that is the same for the workers
     tell: Callable[[str], None]
     progress: Callable[[float, float], None] | None
     busy: dict[Any, _Slot] = field(default_factory=dict)  # a promise of Ray → who works on it
@@ -199,7 +202,7 @@ class _Driver:
         """Until every scene is done or has failed."""
         runtime_env = {"env_vars": {
             "OMP_NUM_THREADS": str(self.threads), "GLOG_minloglevel": "2", runtime.OPT_OUT: "1",
-            **runtime.heap_environment({}),
+            **runtime.heap_environment({}), **({"PYTHONPATH": self.paths} if self.paths else {}),
         }}  # fmt: skip
         resources = {"num_cpus": self.threads, "num_gpus": int(self.gpu), "runtime_env": runtime_env}
         self.make = self.ray.remote(_Actor).options(max_restarts=0, max_task_retries=0, **resources)
@@ -291,10 +294,8 @@ def _cause(failure: Exception) -> str:
     detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|\n|$)", text)
     if detail:
         return f"died ({detail[1].strip().rstrip('.')})"
-    cause = getattr(failure, "cause", None)  # an exception in a task, which arrives with its traceback
-    if isinstance(cause, BaseException):
-        return f"failed ({type(cause).__name__}: {_line(cause)})"
-    return f"was lost ({_line(failure)})"
+    # an exception arrives with its traceback, at the end of which it stands
+    return f"failed ({text.strip().splitlines()[-1].strip() if text.strip() else type(failure).__name__})"
 
 
 def _line(error: BaseException) -> str:

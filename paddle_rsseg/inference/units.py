@@ -16,6 +16,8 @@ from paddle_rsseg.inference.spec import InferenceSpec
 WASTE = 0.1
 #: bands that a unit holds at least where nothing is computed again, for a unit also opens a file and sends a message
 LEAST = 8
+#: what it costs to read a finished band, as a part of computing it
+REREAD = 0.01
 
 
 class Unit(NamedTuple):
@@ -85,14 +87,18 @@ def cut(scene: int, bands: int, finished: Collection[int], size: int) -> Iterato
         yield Unit(scene, first, band)
 
 
-def shares(extents: Sequence[Extent], workers: int) -> list[list[Unit]]:
+def shares(extents: Sequence[Extent], workers: int, finished: Sequence[Collection[int]] = ()) -> list[list[Unit]]:
     """The bands of all scenes, one after another, cut into as many consecutive shares of about equal cost.
 
     A scene is parted where a share ends in it and nowhere else, so that at most ``workers - 1`` cuts repeat rows.
+
+    Args:
+        finished: bands of each scene that need not be computed but only read again.
     """
-    costs = [cost for e in extents for cost in [e.columns] * e.bands]
-    total = sum(costs)
+    there = finished or [()] * len(extents)
     where = [(scene, band) for scene, e in enumerate(extents) for band in range(e.bands)]
+    costs = [extents[scene].columns * (REREAD if band in there[scene] else 1.0) for scene, band in where]
+    total = sum(costs)
     found: list[list[Unit]] = [[] for _ in range(workers)]
     for (scene, band), cost, until in zip(where, costs, accumulate(costs), strict=True):
         middle = until - cost / 2
