@@ -12,8 +12,9 @@ import rasterio
 from paddle_rsseg.data.raster import ArrayRaster, Raster
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.geo.overlay import quicklook, write_overlay
-from paddle_rsseg.geo.writer import write_label_raster
+from paddle_rsseg.geo.writer import write_label_raster, write_product
 from paddle_rsseg.inference.engine import Band, WindowPredictor
+from paddle_rsseg.inference.products import Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
 SPEC = InferenceSpec(
@@ -62,6 +63,59 @@ def test_a_plain_image_gives_a_palette_png(tmp_path):
     shown = cv2.imread(str(path))[..., ::-1]
     np.testing.assert_array_equal(shown[labels == 2][0], (10, 200, 30))
     assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+def test_a_cloud_optimised_map(tmp_path):
+    labels = some_labels(1100, 700)
+    image = ArrayRaster(np.zeros((1100, 700, 3), np.uint8), crs="EPSG:32640", transform=PLACE)
+    path = write_label_raster(tmp_path / "a", bands_of(labels, 300), image, SPEC, "cog")
+    with rasterio.open(path) as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_array_equal(file.read(1), labels)
+        assert file.overviews(1)
+        assert set(np.unique(file.read(1, out_shape=(275, 175)))) <= {0, 1, 2, 255}  # not a mean of classes
+        assert file.colormap(1)[2][:3] == (10, 200, 30)
+        assert file.nodata == 255
+        assert '"house"' in file.tags()["CLASSES"]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_png_of_a_georeferenced_image(tmp_path):
+    labels = some_labels(30, 20)
+    image = ArrayRaster(np.zeros((30, 20, 3), np.uint8), crs="EPSG:32640", transform=PLACE)
+    path = write_label_raster(tmp_path / "a", bands_of(labels, 9), image, SPEC, "png")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name] == ["a.png"]
+
+
+@pytest.mark.parametrize("file_format", ["auto", "tif", "cog", "png"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_products_say_what_their_numbers_mean(tmp_path, dtype, file_format):
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), 600 * 40).T.reshape(3, 600, 40).astype(np.float32)
+    valid = np.ones((600, 40), bool)
+    valid[:9] = False
+    products = Products(("probabilities", "margin"), dtype)
+    layers = products.empty(3, 600, 40)
+    products.fill(layers, 0, shares, valid)
+    labels = np.zeros((100, 40), np.uint8)
+    bands = [
+        Band(y // 100, y, y + 100, labels, {name: layer[:, y : y + 100] for name, layer in layers.items()})
+        for y in range(0, 600, 100)
+    ]
+    image = ArrayRaster(np.zeros((600, 40, 3), np.uint8), crs="EPSG:32640", transform=PLACE)
+    for name, planes in (("probabilities", ("background", "road", "house")), ("margin", ("margin",))):
+        path = write_product(tmp_path / f"a_{name}", bands, image, products, name, SPEC, file_format)
+        assert path.name == f"a_{name}.tif"
+        with rasterio.open(path) as file:
+            assert file.descriptions == planes
+            assert file.crs.to_epsg() == 32640
+            stored = file.read()
+            np.testing.assert_array_equal(stored, layers[name])
+            assert ((stored == file.nodata) == ~valid).all()
+            value = stored * file.scales[0]
+        if name == "probabilities":
+            np.testing.assert_allclose(value[:, valid], shares[:, valid], atol=0.0021)
+        if file_format != "cog":  # which has overviews; 16-bit numbers do not take the place of 32
+            assert path.stat().st_size < 1.1 * layers[name].nbytes + 20_000
 
 
 @pytest.mark.parametrize("georeferenced", [True, False])
