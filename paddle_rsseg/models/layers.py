@@ -49,7 +49,7 @@ class BatchNorm2D(nn.BatchNorm2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if x.dtype != paddle.float64:
-            return super().forward(x)
+            return nn.BatchNorm2D.forward(self, x)  # not super(), which Paddle 2.6 cannot trace
         epsilon = 2.0 ** round(math.log2(self._epsilon))
         scale = math.sqrt(epsilon / self._epsilon)
         mean, variance = self._mean * scale, self._variance * scale**2

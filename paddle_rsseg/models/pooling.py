@@ -68,7 +68,7 @@ class PyramidPooling(Pyramid):
         self.out_channels = out_channels
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.dropout(self.fusion(super().forward(x)))
+        return self.dropout(self.fusion(Pyramid.forward(self, x)))  # not super(), which Paddle 2.6 cannot trace
 
 
 def average_parts(x: paddle.Tensor, parts: int) -> paddle.Tensor:

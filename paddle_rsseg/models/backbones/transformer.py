@@ -31,7 +31,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if not self.weight.stop_gradient:
-            return super().forward(x)
+            return nn.LayerNorm.forward(self, x)  # not super(), which Paddle 2.6 cannot trace
         return F.layer_norm(x, x.shape[-1:], epsilon=self._epsilon) * self.weight + self.bias
 
 
