@@ -116,3 +116,24 @@ def test_an_export_directory_is_checked(tmp_path):
     assert {p.name for p in (graph, parameters)} <= {p.name for p in Path(tmp_path).iterdir()}
     with pytest.raises(RssegError, match="unknown back end"):
         make_backend(model(), SPEC, "tensorrt")
+
+
+def test_a_method_of_many_layers_is_converted_once(tmp_path, monkeypatch):
+    from paddle.jit.dy2static import program_translator
+
+    cache = type(program_translator._FUNCTION_CACHE)
+    converted, convert = [], cache._convert
+    monkeypatch.setattr(cache, "_convert", lambda self, method: converted.append(method) or convert(self, method))
+
+    class Gate(nn.Layer):
+        def forward(self, x):
+            return x * F.sigmoid(x) if x.shape[1] > 1 else x
+
+    deep = model()
+    deep.body = nn.Sequential(*deep.body, *[Gate() for _ in range(5)])
+    save_static(deep, tmp_path, 3)
+    assert [method.__qualname__ for method in converted].count(Gate.forward.__qualname__) == 1
+    deep.eval()
+    x = paddle.randn([1, 3, 12, 9])
+    np.testing.assert_allclose(paddle.jit.load(str(tmp_path / "model"))(x).numpy(), deep(x)[0].numpy(), atol=1e-6)
+    assert "convert_with_cache" not in vars(program_translator._FUNCTION_CACHE)
