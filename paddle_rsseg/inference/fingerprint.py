@@ -13,12 +13,16 @@ import numpy as np
 import rasterio
 import rasterio.errors
 
+from paddle_rsseg import tree
+from paddle_rsseg.inference.ensemble_file import is_ensemble, read_ensemble
+
 #: files of a directory that are the model, and not, say, the state of its optimiser
 MODEL_FILES = {".json", ".pdmodel", ".pdiparams", ".yaml", ".onnx", ".safetensors", ".pdparams", ".pth"}
 
 
 def fingerprint(model: Any) -> str | None:
-    """SHA-256 of a model's content: a file, an export's or a checkpoint's directory, or a network's parameters.
+    """SHA-256 of a model's content: a file, an export's or a checkpoint's directory, an ensemble's file and all of
+    its members, or a network's parameters.
 
     Returns:
         None for a back end that has no ``fingerprint`` of its own: nothing is known of what it computes.
@@ -26,6 +30,14 @@ def fingerprint(model: Any) -> str | None:
     digest = hashlib.sha256()
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)
+        if is_ensemble(path):
+            ensemble = read_ensemble(path)
+            parts = [repr(ensemble.content)]
+            for member in ensemble.members:
+                parts.append(str(fingerprint(member.model)))
+                if member.config is not None:
+                    parts.append(repr(tree.plain(tree.read(member.config))))
+            return hashlib.sha256("\n".join(parts).encode()).hexdigest()
         files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in MODEL_FILES)
         for file in files:
             digest.update(file.name.encode())

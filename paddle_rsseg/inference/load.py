@@ -1,4 +1,4 @@
-"""From a path to something that predicts: weights, a checkpoint, or an exported model."""
+"""From a path to something that predicts: weights, a checkpoint, an exported model, or an ensemble of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.ensemble_file import DEPLOY_FILE, is_ensemble
 from paddle_rsseg.inference.spec import InferenceSpec
 
 log = logging.getLogger("paddle_rsseg")
 
-DEPLOY_FILE = "deploy.yaml"
 FORMAT = "paddle_rsseg/1"
 
 
@@ -24,7 +24,7 @@ class Ready:
     """A network that can be asked.
 
     Attributes:
-        backend: see :mod:`paddle_rsseg.inference.backends`.
+        backend: see :mod:`paddle_rsseg.inference.backends`; or an :class:`paddle_rsseg.inference.ensemble.Ensemble`.
         spec: its pre- and post-processing.
         source: where it came from, for reports.
     """
@@ -64,18 +64,20 @@ def open_model(
     settings: Any = None,
     backend: str = "auto",
     device: str | None = None,
+    frugal: bool = False,
     **changes: Any,
 ) -> Ready:
     """Whatever the caller has, ready to predict.
 
     Args:
         model: an export directory, its ``deploy.yaml`` or its ``.onnx``; a ``.safetensors``, checkpoint directory,
-            ``.pdparams`` or ``.pth``; a ``paddle.nn.Layer``; or a back end (any callable).
+            ``.pdparams`` or ``.pth``; the YAML of an ensemble; a ``paddle.nn.Layer``; or a back end (any callable).
         spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
         settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
         backend: ``auto``, ``dynamic``, ``paddle`` or ``onnx``, see
             :func:`paddle_rsseg.inference.backends.make_backend`.
         device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
+        frugal: hold little memory between calls, for networks that take turns.
         changes: fields of the spec to replace, such as ``window=(512, 512)``; None leaves a field.
 
     Raises:
@@ -83,13 +85,17 @@ def open_model(
     """
     changes = {key: value for key, value in changes.items() if value is not None}
     if isinstance(model, (str, Path)) and _is_export(Path(model)):
-        network, described = _open_export(Path(model), backend, device)
+        network, described = _open_export(Path(model), backend, device, frugal)
         return Ready(network, replace(spec or described, **changes), str(model))
     source = model if isinstance(model, (str, Path)) else type(model).__name__
     if spec is None and settings is not None:
         from paddle_rsseg.config import inference_spec
 
         spec = inference_spec(settings)
+    if isinstance(model, (str, Path)) and is_ensemble(Path(model)):
+        from paddle_rsseg.inference.ensemble import open_ensemble
+
+        return open_ensemble(model, spec, backend, device, changes)
     if isinstance(model, (str, Path)):
         model, stored = _build(model, settings, device or _device())
         if spec is not None:
@@ -104,7 +110,7 @@ def open_model(
     if paddle is not None and isinstance(model, paddle.nn.Layer):
         from paddle_rsseg.inference.backends import make_backend
 
-        model = make_backend(model, spec, backend)
+        model = make_backend(model, spec, backend, frugal=frugal)
     return Ready(model, spec, str(source))
 
 
@@ -112,7 +118,7 @@ def _is_export(path: Path) -> bool:
     return path.name == DEPLOY_FILE or path.suffix == ".onnx" or (path / DEPLOY_FILE).is_file()
 
 
-def _open_export(path: Path, backend: str, device: str | None) -> tuple[Any, InferenceSpec]:
+def _open_export(path: Path, backend: str, device: str | None, frugal: bool) -> tuple[Any, InferenceSpec]:
     """The back end for an export directory, its ``deploy.yaml`` or its ``.onnx``, and its description."""
     if backend == "dynamic":
         seen = "dynamic with an exported model"
@@ -127,10 +133,10 @@ def _open_export(path: Path, backend: str, device: str | None) -> tuple[Any, Inf
         from paddle_rsseg.inference.onnx import OnnxBackend
 
         file = path if path.suffix == ".onnx" else directory
-        return OnnxBackend(file, device=device or _device()), described
+        return OnnxBackend(file, device=device or _device(), frugal=frugal), described
     from paddle_rsseg.inference.backends import PaddleInferenceBackend
 
-    return PaddleInferenceBackend(directory, device=device or _device()), described
+    return PaddleInferenceBackend(directory, device=device or _device(), frugal=frugal), described
 
 
 def _device() -> str:

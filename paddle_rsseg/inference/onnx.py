@@ -32,6 +32,7 @@ class OnnxBackend:
         path: the file, or the directory of an export that holds :data:`FILE`.
         threads: CPU threads; None takes every core this process may use.
         device: ``"cpu"``, ``"gpu"`` or ``"gpu:1"``; a GPU needs the package ``onnxruntime-gpu``.
+        frugal: keep no memory for feature maps between runs, for networks that take turns.
 
     Raises:
         RssegError: no such file, not one that ONNX Runtime can run, or no ONNX Runtime (for that device).
@@ -39,7 +40,7 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, path: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
+    def __init__(self, path: str | os.PathLike, threads: int | None = None, device: str = "cpu", frugal: bool = False):
         path = Path(path)
         path = path / FILE if path.is_dir() else path
         if not path.is_file():
@@ -48,6 +49,7 @@ class OnnxBackend:
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = threads or process_cores()
+        options.enable_cpu_mem_arena = not frugal
         try:
             self.session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
         except Exception as error:  # ONNX Runtime has its own classes, without a common one
