@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
 from functools import partial
 from pathlib import Path
 
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
 from paddle_rsseg.geo.writer import FORMATS
 from paddle_rsseg.inference.products import DTYPES
+from paddle_rsseg.inference.spec import InferenceSpec
 
 NEEDS_PADDLE = True
 
@@ -73,18 +74,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
 
+    several = parser.add_argument_group("several processes; docs/cluster.md")
+    several.add_argument(
+        "--engine", choices=("process", "ray"), default="process",
+        help="process: this one, or those of paddle.distributed.launch; ray: workers of a Ray cluster, or of a Ray "
+        "that this command starts here and ends",
+    )  # fmt: skip
+    several.add_argument("--address", metavar="HOST:PORT", help="of a running Ray cluster, or auto")
+    several.add_argument("--workers", type=int, metavar="N", help="default: as many as there is room for")
+    several.add_argument("--threads", type=int, metavar="N", help="of a worker (default: 4, or its share of the CPUs)")
+
 
 def run(args: argparse.Namespace) -> int | None:
     import sys
 
+    from paddle_rsseg import ranks
     from paddle_rsseg.cli.progress import progress_bar
     from paddle_rsseg.cli.results import check_directory
     from paddle_rsseg.errors import RssegError
     from paddle_rsseg.inference.images import find_images
-    from paddle_rsseg.inference.predictor import Predictor
     from paddle_rsseg.inference.products import Products
     from paddle_rsseg.inference.scene import Outputs
-    from paddle_rsseg.training import distributed
+    from paddle_rsseg.inference.work import open_worker, predict_scenes
 
     outputs = Outputs(
         overlay=not args.no_overlay, products=Products(tuple(args.products), args.product_type),
@@ -98,35 +109,58 @@ def run(args: argparse.Namespace) -> int | None:
         settings = load_config(args.config, args.opts)
     elif args.opts:
         raise RssegError("--opts", "without --config", fix="it overrides values of a YAML")
-    distributed.setup(args.device)
+    _check_engine(args)
     check_directory(args.save_dir)  # once, not an error for every image
-    predictor = Predictor(
-        args.model_path, settings=settings, backend=args.backend, batch_size=args.batch_size,
+    opening = partial(
+        open_worker, Path(args.model_path).absolute(), Path(args.save_dir).absolute(), outputs, args.overwrite,
+        settings=settings, backend=args.backend, batch_size=args.batch_size,
         bands=tuple(args.bands) if args.bands else None, **window_changes(args),
     )  # fmt: skip
-    spec = predictor.spec
-    if args.probability is not None and not 0 <= args.probability < spec.num_classes:
-        raise RssegError("--probability", str(args.probability), f"a class from 0 to {spec.num_classes - 1}")
-    window = f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"
-    if spec.policy != "sliding":
-        window = f"{spec.policy} windows, margin {spec.margin}"
-    print(f"mapping {len(images)} images with {args.model_path} ({window})")
-    written, failed = [], 0
-    with progress_bar("images") as progress:
-        for i, (path, name) in enumerate(images):
-            try:
-                share = partial(_part, progress, i, len(images))
-                written += predictor.predict_file(path, args.save_dir, name, outputs, share, args.overwrite)
-            except RssegError as error:
-                failed += 1
-                print(f"error: {error}", file=sys.stderr)
+    scenes = [(path.absolute(), name) for path, name in images]
+    tell = partial(print, file=sys.stderr)
+    if args.engine == "ray":
+        from paddle_rsseg.inference.cluster import run_on_ray
+
+        print(f"mapping {len(images)} images with {args.model_path} on {args.address or 'a Ray of this machine'}")
+        with progress_bar("windows") as progress:
+            outcome = run_on_ray(
+                opening, scenes, args.address, args.workers, args.threads,
+                None if args.device is None else args.device == "gpu", tell, progress,
+            )  # fmt: skip
+    else:
+        device = ranks.setup(args.device)
+        worker = opening(device=device)
+        if ranks.is_main():
+            print(f"mapping {len(images)} images with {args.model_path} ({_windows(worker.predictor.spec)})")
+        with progress_bar("bands", quiet=not ranks.is_main()) as progress:
+            outcome = predict_scenes(worker, scenes, tell, progress)
+        if not ranks.is_main():
+            return None
+    written = [path for scene in sorted(outcome.written) for path in outcome.written[scene]]
     for path in written[:6]:
-        print(f"  {path}")
+        print(f"  {os.path.relpath(path)}")
     if len(written) > 6:
         print(f"  … and {len(written) - 6} more")
-    print(f"{len(images) - failed} of {len(images)} images mapped, results in {args.save_dir}")
-    return 2 if failed else None
+    print(f"{len(outcome.written)} of {len(images)} images mapped, results in {args.save_dir}")
+    return 2 if outcome.errors else None
 
 
-def _part(progress: Callable[[float, float], None], image: int, images: int, rows: int, height: int) -> None:
-    progress(image + rows / height, images)
+def _check_engine(args: argparse.Namespace) -> None:
+    from paddle_rsseg import ranks
+    from paddle_rsseg.errors import RssegError
+
+    for name in ("address", "workers", "threads"):
+        value = getattr(args, name)
+        if value is not None and args.engine != "ray":
+            raise RssegError(f"--{name}", "without --engine ray", fix="add it, or start with paddle.distributed.launch")
+        if isinstance(value, int) and value < 1:
+            raise RssegError(f"--{name}", str(value), "at least 1")
+    if args.engine == "ray" and ranks.world_size() > 1:
+        raise RssegError("--engine ray", "under paddle.distributed.launch", "one of the two")
+
+
+def _windows(spec: InferenceSpec) -> str:
+    """Of what size, and how they lie, in a few words."""
+    if spec.policy != "sliding":
+        return f"{spec.policy} windows, margin {spec.margin}"
+    return f"windows {spec.window[1]}×{spec.window[0]}, stride {spec.stride[1]}×{spec.stride[0]}"

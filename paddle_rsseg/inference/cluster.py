@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from paddle_rsseg import runtime
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference.schedule import TRIES, Plan, Schedule, Task
+from paddle_rsseg.inference.schedule import TRIES, Outcome, Plan, Schedule, Task
 from paddle_rsseg.inference.units import Unit
 
 #: threads of a worker where nobody says: more of them gain less each, fewer need more memory for more networks
@@ -47,40 +47,43 @@ class Worker(Protocol):
 
 
 def run_on_ray(
-    open_worker: Callable[[], Worker],
+    open_worker: Callable[..., Worker],
     scenes: Sequence[Scene],
     address: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    gpu: bool = False,
+    gpu: bool | None = None,
     tell: Callable[[str], None] = print,
     progress: Callable[[float, float], None] | None = None,
-) -> Schedule:
+) -> Outcome:
     """Predict scenes with the workers of a cluster.
 
     Args:
-        open_worker: makes a worker, in the worker's process; picklable, of a module that all machines have installed.
+        open_worker: ``open_worker(device="cpu")`` or ``"gpu"`` makes a worker in the worker's process; picklable, of a
+            module that all machines have installed.
         scenes: (path, name of the results), with paths that mean the same on all machines.
         address: ``host:port`` of a running cluster, ``auto`` for the one this machine belongs to; None: start Ray on
             this machine, for as long as this takes.
         workers: how many; None: as many as the cluster has room for.
         threads: of each; None: as many as the workers can have, :data:`THREADS` where their number is not given.
-        gpu: each worker computes on a GPU of its own.
+        gpu: each worker computes on a GPU of its own; None: if the cluster has any, and this Python is made for them.
         tell: is given a line for everything unusual.
         progress: ``progress(windows done, windows)``.
 
     Returns:
-        The schedule, which knows what was written and what failed.
+        What was written, and what failed.
 
     Raises:
         RssegError: no Ray, no such cluster, no room for a worker, or no worker that could begin.
     """
     with _ray(address) as ray:
+        if gpu is None:
+            gpu = runtime.version_of("paddlepaddle-gpu") is not None and ray.cluster_resources().get("GPU", 0) > 0
         workers, threads = _shape(ray, workers, threads, gpu)
         schedule = Schedule(len(scenes), workers)
         paths = os.pathsep.join(filter(None, sys.path)) if address is None else None
         _Driver(ray, open_worker, scenes, schedule, threads, gpu, paths, tell, progress).run()
-    return schedule
+    return schedule.outcome
 
 
 # ---------------------------------------------------------------------- the cluster
@@ -139,18 +142,18 @@ def _shape(ray: Any, workers: int | None, threads: int | None, gpu: bool) -> tup
 class _Actor:
     """A worker in a process of its own; bad input comes back as a value, anything else as Ray's exception."""
 
-    def __init__(self, open_worker: Callable[[], Worker], threads: int):
+    def __init__(self, open_worker: Callable[..., Worker], threads: int, gpu: bool):
         # before Paddle is imported, which would choose one thread; what suits the processor is known only here
         cpuinfo = Path("/proc/cpuinfo")
         known = {k: v for k, v in os.environ.items() if k != "PADDLE_TRAINER_ID"}
         os.environ |= runtime.cpu_environment(known, threads, cpuinfo.read_text() if cpuinfo.exists() else "")
-        self.open_worker = open_worker
+        self.open_worker, self.device = open_worker, "gpu" if gpu else "cpu"
 
     def start(self) -> tuple[dict[str, Any] | None, str]:
         """(identity of the worker, where it is) or (None, error)."""
         try:
             runtime.quiet_paddle()
-            self.worker = self.open_worker()
+            self.worker = self.open_worker(device=self.device)
             return self.worker.identity(), f"{socket.gethostname()}:{os.getpid()}"
         except RssegError as error:
             return None, str(error)
@@ -185,7 +188,7 @@ class _Slot:
 @dataclass
 class _Driver:
     ray: Any
-    open_worker: Callable[[], Worker]
+    open_worker: Callable[..., Worker]
     scenes: Sequence[Scene]
     schedule: Schedule
     threads: int
@@ -225,7 +228,8 @@ class _Driver:
                 self.progress(self.schedule.done, self.schedule.total)
 
     def _start(self, slot: _Slot) -> None:
-        slot.actor, slot.task, slot.where = self.make.remote(self.open_worker, self.threads), None, "a worker"
+        slot.actor = self.make.remote(self.open_worker, self.threads, self.gpu)
+        slot.task, slot.where = None, "a worker"
         self.busy[slot.actor.start.remote()] = slot
 
     def _send(self, slot: _Slot, task: Task) -> None:
@@ -245,6 +249,7 @@ class _Driver:
         self.idle.append(slot)
         if error is not None:
             self.schedule.failed(task, error, final=True)
+            self.tell(f"error: {error}")
         elif task.kind == "plan":
             self.schedule.planned(task, answer)
         elif task.kind == "compute":
@@ -277,9 +282,12 @@ class _Driver:
         self.last_error = f"{slot.where} {_cause(failure)}"
         self.ray.kill(slot.actor)
         if slot.task is not None:
-            self.schedule.failed(slot.task, self.last_error)
-            next_ = "given up" if slot.task.scene in self.schedule.errors else "done again"
-            self.tell(f"{self.last_error}; {self.scenes[slot.task.scene][1]}, {slot.task}: {next_}")
+            scene, (path, name) = slot.task.scene, self.scenes[slot.task.scene]
+            self.schedule.failed(slot.task, f"{path}: {slot.task}: {self.last_error}")
+            given_up = scene in self.schedule.outcome.errors
+            self.tell(f"{self.last_error}; {name}, {slot.task}: {'given up' if given_up else 'done again'}")
+            if given_up:
+                self.tell(f"error: {self.schedule.outcome.errors[scene]}")
         else:
             slot.vain += 1
         if slot.vain < TRIES:

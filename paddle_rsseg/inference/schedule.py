@@ -27,6 +27,14 @@ class Plan(NamedTuple):
     written: tuple[Path, ...] | None = None
 
 
+@dataclass
+class Outcome:
+    """What became of scenes, by their numbers: ``written`` files of those that are done, ``errors`` of the others."""
+
+    written: dict[int, tuple[Path, ...]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Task:
     """What a worker is asked for: to ``plan`` a scene, to ``compute`` a unit of it, or to ``assemble`` its results."""
@@ -50,16 +58,14 @@ class Schedule:
         tries: of a task, before its scene is given up; the other scenes go on.
 
     Attributes:
-        written: scene → files of its results, for those that are done.
-        errors: scene → what became of it, in one line, for those that failed.
+        outcome: of the scenes that are done or have failed.
         done, total: windows computed, and of all; ``total`` is 0 until all scenes have been opened.
     """
 
     scenes: int
     workers: int
     tries: int = TRIES
-    written: dict[int, tuple[Path, ...]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
+    outcome: Outcome = field(default_factory=Outcome)
     done: int = 0
     total: int = 0
 
@@ -71,13 +77,13 @@ class Schedule:
 
     @property
     def over(self) -> bool:
-        return len(self.written) + len(self.errors) == self.scenes
+        return len(self.outcome.written) + len(self.outcome.errors) == self.scenes
 
     def take(self) -> Task | None:
         """The next task, None where there is none now: what others are doing may bring some."""
         while self._waiting:
             task = self._waiting.popleft()
-            if task.scene not in self.errors:
+            if task.scene not in self.outcome.errors:
                 return task
         return None
 
@@ -85,7 +91,7 @@ class Schedule:
         """A scene has been opened."""
         self._plans[task.scene] = plan
         if plan.written is not None:
-            self.written[task.scene] = plan.written
+            self.outcome.written[task.scene] = plan.written
         self._cut_if_all_are_open()
 
     def computed(self, task: Task) -> None:
@@ -98,26 +104,28 @@ class Schedule:
 
     def assembled(self, task: Task, written: tuple[Path, ...]) -> None:
         """A scene is complete."""
-        self.written[task.scene] = written
+        self.outcome.written[task.scene] = written
 
     def failed(self, task: Task, error: str, final: bool = False) -> None:
         """A worker died of a task, or could not do it.
 
         Args:
+            error: one line, with the scene and the task in it.
             final: another try would end in the same way.
         """
         self._failures[task] += 1
         if not final and self._failures[task] < self.tries:
             self._waiting.appendleft(task)
-        elif task.scene not in self.errors:
+        elif task.scene not in self.outcome.errors:
             tried = f" ({self._failures[task]} tries)" if self._failures[task] > 1 else ""
-            self.errors[task.scene] = error if final else f"{task}: {error}{tried}"
+            self.outcome.errors[task.scene] = error + tried
             self._cut_if_all_are_open()
 
     def _cut_if_all_are_open(self) -> None:
-        if self.total or len(self._plans.keys() | self.errors.keys()) < self.scenes:
+        failed = self.outcome.errors.keys()
+        if self.total or len(self._plans.keys() | failed) < self.scenes:
             return
-        work = {s: plan for s, plan in sorted(self._plans.items()) if plan.written is None and s not in self.errors}
+        work = {s: plan for s, plan in sorted(self._plans.items()) if plan.written is None and s not in failed}
         size = unit_size([plan.extent for plan in work.values()], self.workers)
         for scene, (extent, finished, _) in work.items():
             units = [Task("compute", scene, unit) for unit in cut(scene, extent.bands, finished, size)]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,11 @@ from paddle_rsseg import ranks
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.predictor import Predictor
 from paddle_rsseg.inference.scene import MAP, Outputs
-from paddle_rsseg.inference.schedule import Plan
+from paddle_rsseg.inference.schedule import Outcome, Plan
 from paddle_rsseg.inference.units import Extent, Unit, cut, extent, shares
 from paddle_rsseg.runtime import version_of
 
-Scene = tuple[Path, str]
+Scene = tuple[Path, str]  # where an image is, and what its results are called
 Rows = Callable[[int, int], None]
 Progress = Callable[[float, float], None]
 T = TypeVar("T")
@@ -92,19 +92,24 @@ class SceneWorker:
         return self.predictor.scene(path, self.save_dir, name, self.outputs, overwrite)
 
 
-@dataclass
-class Outcome:
-    """What became of scenes, by their numbers: ``written`` files of those that are done, ``errors`` of the others."""
+def open_worker(
+    model: Any, save_dir: Path, outputs: Outputs, overwrite: bool, device: str | None = None, **options: Any
+) -> SceneWorker:
+    """A worker in this process.
 
-    written: dict[int, tuple[Path, ...]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
+    Args:
+        device: ``cpu``, ``gpu``, or None: a GPU if there is one.
+        options: of :class:`~paddle_rsseg.inference.predictor.Predictor`.
 
-    def add(self, others: Sequence[Outcome]) -> Outcome:
-        """With what others found."""
-        for other in others:
-            self.written |= other.written
-            self.errors = other.errors | self.errors
-        return self
+    Raises:
+        RssegError: no such model or device, or ``outputs`` want a class that the model does not have.
+    """
+    ranks.setup(device)
+    predictor = Predictor(model, **options)
+    classes, wanted = predictor.spec.num_classes, outputs.probability
+    if wanted is not None and not 0 <= wanted < classes:
+        raise RssegError("--probability", str(wanted), f"a class from 0 to {classes - 1}")
+    return SceneWorker(predictor, save_dir, outputs, overwrite)
 
 
 def predict_scenes(
@@ -120,7 +125,7 @@ def predict_scenes(
     while there is something left to do.
 
     Args:
-        tell: is given the errors of scenes of this process as they come.
+        tell: is given the errors of this process' scenes as they come; in the first process those of all.
         progress: ``progress(done, all)`` of this process' part.
 
     Returns:
@@ -145,9 +150,17 @@ def predict_scenes(
         if written is not None:
             outcome.written[scene] = written
 
+    def learn(others: Sequence[Outcome]) -> None:
+        for other in others:
+            outcome.written |= other.written
+            for scene in other.errors.keys() - outcome.errors.keys():
+                outcome.errors[scene] = other.errors[scene]
+                if rank == 0:
+                    tell(f"error: {other.errors[scene]}")
+
     plans = {scene: attempt(scene, worker.plan) for scene in range(rank, len(scenes), size)}
     gathered = ranks.gather((plans, outcome))
-    outcome.add([others for _, others in gathered])
+    learn([others for _, others in gathered])
     known = {scene: plan for plans, _ in gathered for scene, plan in plans.items() if plan is not None}
     outcome.written |= {scene: plan.written for scene, plan in known.items() if plan.written is not None}
     work = [known[s] if s in known and s not in outcome.written else Plan(Extent(0)) for s in range(len(scenes))]
@@ -163,11 +176,12 @@ def predict_scenes(
         done += bands
         if progress:
             progress(done, total)
-    outcome.add(ranks.gather(outcome))
+    learn(ranks.gather(outcome))
     for unit in mine:  # what was parted, and begins here
         if unit.first == 0 and unit.scene not in outcome.written:
             write(unit.scene)
-    return outcome.add(ranks.gather(outcome))
+    learn(ranks.gather(outcome))
+    return outcome
 
 
 def _scaled(progress: Progress | None, done: int, bands: int, total: int) -> Rows | None:

@@ -45,7 +45,7 @@ class Network:
         return batch * 4
 
 
-def open_worker(save_dir: Path, notes: Path, deadly: int | None = None) -> SceneWorker:
+def open_worker(save_dir: Path, notes: Path, deadly: int | None = None, device: str = "cpu") -> SceneWorker:
     notes.mkdir(parents=True, exist_ok=True)
     return SceneWorker(Predictor(Network(notes, deadly), SPEC), save_dir, OUTPUTS)
 

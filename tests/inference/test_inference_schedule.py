@@ -44,11 +44,11 @@ def test_scenes_are_complete_or_have_failed(plans, workers, data):
             assert finished[task.scene] == set(range(plans[task.scene].extent.bands))
             assembled.append(task.scene)
             schedule.assembled(task, (Path("new"),))
-    assert sorted(assembled) == [s for s, files in sorted(schedule.written.items()) if files == (Path("new"),)]
-    assert all(plans[s].written for s, files in schedule.written.items() if files == (Path("old"),))
-    assert schedule.written.keys() | schedule.errors.keys() == set(range(len(plans)))
-    assert not schedule.written.keys() & schedule.errors.keys()
-    if not schedule.errors:
+    assert sorted(assembled) == [s for s, files in sorted(schedule.outcome.written.items()) if files == (Path("new"),)]
+    assert all(plans[s].written for s, files in schedule.outcome.written.items() if files == (Path("old"),))
+    assert schedule.outcome.written.keys() | schedule.outcome.errors.keys() == set(range(len(plans)))
+    assert not schedule.outcome.written.keys() & schedule.outcome.errors.keys()
+    if not schedule.outcome.errors:
         assert schedule.done == schedule.total
 
 
@@ -62,7 +62,7 @@ def test_a_unit_that_kills_its_workers_is_given_up_and_the_other_scene_goes_on()
         schedule.failed(bad, "died")
         assert schedule.take() == bad
     schedule.failed(bad, "died")
-    assert schedule.errors == {0: "bands 0 to 3: died (3 tries)"}
+    assert schedule.outcome.errors == {0: "died (3 tries)"}
     good = schedule.take()
     assert good == Task("compute", 1, Unit(1, 0, 4))
     schedule.computed(good)
@@ -75,7 +75,7 @@ def test_what_cannot_be_done_is_not_tried_again():
     schedule = Schedule(1, workers=3)
     schedule.failed(schedule.take(), "scene.tif: cannot be read", final=True)
     assert schedule.over
-    assert schedule.errors == {0: "scene.tif: cannot be read"}
+    assert schedule.outcome.errors == {0: "scene.tif: cannot be read"}
 
 
 def test_a_scene_is_assembled_before_the_next_one_goes_on():
