@@ -8,7 +8,7 @@ from pathlib import Path
 from paddle_rsseg.errors import RssegError
 
 
-def check_directory(path: str) -> None:
+def check_directory(path: str, option: str = "--save_dir") -> None:
     """Say at once, not after hours, that results cannot be written to ``path``; nothing is made yet.
 
     Raises:
@@ -17,6 +17,6 @@ def check_directory(path: str) -> None:
     whole = Path(path).absolute()
     nearest = next(place for place in (whole, *whole.parents) if place.exists())
     if not nearest.is_dir():
-        raise RssegError(f"--save_dir {path}", f"{nearest} is a file", "a directory to write to")
+        raise RssegError(f"{option} {path}", f"{nearest} is a file", "a directory to write to")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise RssegError(f"--save_dir {path}", f"{nearest} may not be written to", "a directory to write to")
+        raise RssegError(f"{option} {path}", f"{nearest} may not be written to", "a directory to write to")

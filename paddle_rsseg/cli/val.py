@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from paddle_rsseg.cli.measures import add_measure_arguments, measures_of, temperature_path
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
 
 NEEDS_PADDLE = True
@@ -15,12 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model_path", required=True, metavar="PATH",
         help="checkpoint directory, .safetensors, .pdparams, .pth, or the directory of an exported model",
     )  # fmt: skip
-    parser.add_argument("--save_dir", metavar="DIR", help="write metrics.json, confusion.csv and report.html there")
+    parser.add_argument("--save_dir", metavar="DIR", help="write report.html, metrics.json and tables there")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the YAML")
 
     how = parser.add_argument_group("protocol; what is not given comes from test_config")
     how.add_argument("--is_slide", action="store_true", help="sliding window over each image; else each image whole")
     add_window_arguments(how)
+
+    add_measure_arguments(parser.add_argument_group("what is measured; the confusion matrix always is"))
 
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows computed together (default: window_batch)")
@@ -48,25 +52,29 @@ def run(args: argparse.Namespace) -> int | None:
     from paddle_rsseg.config import load_config
     from paddle_rsseg.evaluation.evaluate import evaluate
     from paddle_rsseg.evaluation.report import print_table, write_report
+    from paddle_rsseg.inference.temperature import write_temperature
     from paddle_rsseg.training import distributed
 
     settings = load_config(args.config, args.opts)
     check_protocol(args, settings)
-    changes = window_changes(args)
+    changes, measures, temperature = window_changes(args), measures_of(args), temperature_path(args)
     distributed.setup(args.device)
     main = distributed.is_main()
     if main and args.save_dir:  # before the hours of scoring, not after
         check_directory(args.save_dir)
+    if main and temperature is not None:
+        check_directory(str(temperature.parent), "--calibrate")
     if main:
         print(f"scoring {args.model_path} on {settings.val_dataset.type} ({args.config})")
     with progress_bar("images", quiet=not main) as progress:
         result = evaluate(
             args.model_path, settings,
-            protocol="slide" if args.is_slide else None,
+            protocol=args.protocols or ("slide" if args.is_slide else None),
             batch_size=args.batch_size or settings.test_config.window_batch,
             backend=args.backend,
             examples=args.examples if args.save_dir else 0,
             progress=progress,
+            measures=measures,
             **changes,
         )  # fmt: skip
     if not main:
@@ -81,7 +89,18 @@ def run(args: argparse.Namespace) -> int | None:
     if args.save_dir:
         for path in write_report(result, args.save_dir, f"{settings.model.type} on {settings.val_dataset.type}"):
             print(f"  {path}")
+    if temperature is not None and result.calibration is not None:
+        print(f"  {write_temperature(temperature, result.calibration.fitted, _fitted_on(result))}")
     return None
+
+
+def _fitted_on(result: Any) -> dict[str, Any]:
+    """What a temperature is worth knowing with."""
+    fit = result.calibration
+    facts = {key: result.info[key] for key in ("weights", "config", "protocol", "average", "window weights")
+             if key in result.info}  # fmt: skip
+    error = {"before": round(fit.before.ece, 5), "after": round(fit.after.ece, 5)}
+    return {"fitted on": {**facts, "images": len(result.images), "pixels": fit.pixels}, "calibration error": error}
 
 
 def _how(info: dict) -> str:
@@ -95,6 +114,9 @@ def check_protocol(args: argparse.Namespace, settings: object) -> None:
     """No option of windows without windows."""
     from paddle_rsseg.errors import RssegError
 
+    slides = args.is_slide or (args.protocols and set(args.protocols) != {"patch"})
+    if args.is_slide and args.protocols and "slide" not in args.protocols:
+        raise RssegError("--is_slide", f"beside --protocols {' '.join(args.protocols)}", "one of them")
     for name in ("crop_size", "stride", "policy", "margin", "pad", "window_weights"):
-        if getattr(args, name) is not None and not (args.is_slide or settings.test_config.is_slide):  # type: ignore[attr-defined]
+        if getattr(args, name) is not None and not (slides or settings.test_config.is_slide):  # type: ignore[attr-defined]
             raise RssegError(f"--{name}", "without --is_slide", fix="add --is_slide, or images are scored whole")

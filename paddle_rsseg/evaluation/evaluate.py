@@ -20,7 +20,7 @@ from paddle_rsseg.evaluation.measures import ImageCounter, Measures
 from paddle_rsseg.evaluation.metrics import scores
 from paddle_rsseg.evaluation.result import Evaluation, ImageResult
 from paddle_rsseg.evaluation.scenes import Patches, Stitched, scene_names
-from paddle_rsseg.geo.area import pixel_area
+from paddle_rsseg.geo.area import row_areas
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.load import Ready, open_model
 from paddle_rsseg.inference.products import NONE, Products
@@ -93,6 +93,9 @@ def evaluate(
     if dataset.num_classes != ready.spec.num_classes:
         seen = f"{dataset.num_classes} classes, but the model has {ready.spec.num_classes}"
         raise RssegError(getattr(dataset, "name", "data set"), seen, "the same number")
+    given = None if measures is None else measures.frequencies
+    if given is not None and len(given) != dataset.num_classes:
+        raise RssegError("class frequencies", str(len(given)), f"{dataset.num_classes}, one a class")
     if not len(dataset):
         raise RssegError(getattr(dataset, "name", "data set"), "no images", "at least one")
     ready = replace(ready, spec=replace(ready.spec, ignore_index=dataset.ignore_index))
@@ -255,12 +258,12 @@ def _score(job: _Job, index: int, bands: Iterable[Band], sampler: Sampler | None
 
 
 def _pixel_area(dataset: Any, index: int) -> float:
+    """Of the mean pixel in m²: in degrees the rows of a scene differ a little."""
     with dataset.image(index) as raster:
-        area = pixel_area(raster.crs, raster.transform)
-        if area is None:
+        if raster.crs is None:
             fix = "measure sizes in pixels (--size_unit px)"
-            raise RssegError(raster.path, "has no projected place on the ground", "one, for sizes in m²", fix)
-        return area
+            raise RssegError(raster.path, "has no place on the ground", "one, for sizes in m²", fix)
+        return float(row_areas(raster.crs, raster.transform, raster.height, raster.path).mean())
 
 
 def _info(job: _Job, ready: Ready, images: int, number: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Measures:
         calibration: temperature, calibration error and thresholds from a sample of so many pixels; 0: not.
         precision: that the thresholds are to reach, 0..1.
         block: bootstrap intervals over blocks of this side in pixels, instead of over scenes; None: over scenes.
+        frequencies: of the classes, for a frequency-weighted IoU with these in place of the truth's; None: not.
 
     Raises:
         RssegError: a value out of range.
@@ -39,6 +40,7 @@ class Measures:
     calibration: int = 0
     precision: float = 0.9
     block: int | None = None
+    frequencies: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         width = self.boundary

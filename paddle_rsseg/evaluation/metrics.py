@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ def scores(matrix: np.ndarray) -> dict[str, Any]:
     Returns:
         ``mIoU``: mean IoU over all K classes, where a class that occurs neither in truth nor in prediction counts 0
         (the number PaddleSeg prints). ``mIoU_present``: the mean without such classes. ``fwIoU``: IoU weighted by
-        the share of the truth. ``Acc``: share of right pixels. ``Kappa``: Cohen's. ``Dice``: mean of ``F1``
-        over all K classes, absent ones 0. ``pixels``: pixels counted. Then per class, K-element lists:
+        the share of the truth. ``Acc``: share of right pixels. ``mAcc``: mean recall of the classes that truth has.
+        ``Kappa``: Cohen's. ``Dice``: mean of ``F1`` over all K classes, absent ones 0. ``entropy``: of the classes'
+        shares of the truth, -Σ s ln s in nats, 0..ln K. ``pixels``: pixels counted. Then per class, K-element lists:
         ``IoU, precision, recall, F1`` (NaN where the denominator is 0), ``truth`` and ``predicted`` (pixels).
-        Everything lies in 0..1 (kappa: -1..1); without a single pixel the overall scores are NaN or 0.
+        All else lies in 0..1 (kappa: -1..1); without a single pixel the overall scores are NaN or 0.
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -27,22 +29,30 @@ def scores(matrix: np.ndarray) -> dict[str, Any]:
     f1 = _ratio(2 * hits, truth + predicted)
     present = ~np.isnan(iou)
     accuracy = _share(hits.sum(), total)
+    recall, shares = _ratio(hits, truth), _ratio(truth, np.full(len(truth), total))
     chance = _share((truth * predicted).sum(), total**2)
     return {
         "mIoU": float(np.nan_to_num(iou).mean()),
         "mIoU_present": float(iou[present].mean()) if present.any() else float("nan"),
         "fwIoU": _share((truth * np.nan_to_num(iou)).sum(), total),
         "Acc": accuracy,
+        "mAcc": float(recall[truth > 0].mean()) if total else float("nan"),
         "Kappa": _share(accuracy - chance, 1 - chance),
         "Dice": float(np.nan_to_num(f1).mean()),
+        "entropy": float(-(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum()),
         "pixels": int(matrix.sum()),
         "IoU": iou.tolist(),
         "precision": _ratio(hits, predicted).tolist(),
-        "recall": _ratio(hits, truth).tolist(),
+        "recall": recall.tolist(),
         "F1": f1.tolist(),
         "truth": matrix.sum(1).astype(int).tolist(),
         "predicted": matrix.sum(0).astype(int).tolist(),
     }
+
+
+def prior_iou(iou: Sequence[float], frequencies: Sequence[float]) -> float:
+    """Σ f·IoU with given frequencies, which NAIC_AI-RS calls FWIoU: NaN as soon as a class occurs nowhere."""
+    return float(np.dot(frequencies, iou))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

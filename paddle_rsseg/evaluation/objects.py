@@ -205,9 +205,9 @@ def _label(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.copyto(ids[y : y + height, x : x + width], found + (total - 1), where=part.view(bool))
         kinds.append(np.full(number - 1, k, np.int64))
         total += number - 1
-    y, x, length = _runs(labels)
+    row, column, length = _runs(labels)
     area = np.zeros(total, np.int64)
-    np.add.at(area, ids[y, x], length)
+    np.add.at(area, ids[row, column], length)
     return ids, np.concatenate(kinds), area
 
 

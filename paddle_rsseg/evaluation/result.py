@@ -13,7 +13,7 @@ from paddle_rsseg.evaluation.boundary import boundary_scores
 from paddle_rsseg.evaluation.calibration import Calibration
 from paddle_rsseg.evaluation.gallery import Example
 from paddle_rsseg.evaluation.measures import Measures
-from paddle_rsseg.evaluation.metrics import scores
+from paddle_rsseg.evaluation.metrics import prior_iou, scores
 from paddle_rsseg.evaluation.objects import ObjectCounts, object_scores
 
 
@@ -125,6 +125,12 @@ class Evaluation:
         """See :func:`paddle_rsseg.evaluation.boundary.boundary_scores`; None if not asked for."""
         counts = [image.boundary for image in self.images if image.boundary is not None]
         return boundary_scores(np.sum(counts, axis=0)) if counts else None
+
+    @property
+    def prior_iou(self) -> float | None:
+        """IoU weighted with given frequencies, see :func:`paddle_rsseg.evaluation.metrics.prior_iou`."""
+        given = self.measures.frequencies
+        return None if given is None else prior_iou(self.scores["IoU"], given)
 
     @property
     def rims(self) -> tuple[int, int]:

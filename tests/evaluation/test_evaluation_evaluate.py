@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -16,14 +18,19 @@ from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.evaluation.confusion import confusion_matrix
 from paddle_rsseg.evaluation.evaluate import evaluate
-from paddle_rsseg.evaluation.report import write_report
+from paddle_rsseg.evaluation.measures import Measures
+from paddle_rsseg.evaluation.report import as_html, write_report
+from paddle_rsseg.evaluation.report.files import content
 from paddle_rsseg.inference.engine import WindowPredictor
 from paddle_rsseg.inference.spec import InferenceSpec
 
+MEASURES = Measures(boundary=4, sizes=(4, 40), calibration=3000, block=16)
 SPEC = InferenceSpec(num_classes=4, window=(32, 48), stride=(20, 30))
 
 
 class ArrayLabel:
+    path = "<array>"
+
     def __init__(self, array):
         self.array, (self.height, self.width) = array, array.shape
 
@@ -66,6 +73,15 @@ class ArrayDataset:
 def network(batch):
     value = (batch.mean(1) * 0.5 + 0.5) * 255
     return np.stack([-((value - middle) ** 2) / 500 for middle in (20, 110, 200)] + [np.full_like(value, -99)], axis=1)
+
+
+def without_time(result) -> str:
+    """Every number of the report but those of the clock and the processes."""
+    found = content(result)
+    for part in (found, *found["beside"]):
+        part.pop("seconds", None)
+        part["info"] = {key: value for key, value in part["info"].items() if key != "processes"}
+    return json.dumps(found, sort_keys=True)
 
 
 @pytest.mark.parametrize("protocol", ["slide", "patch"])
@@ -112,11 +128,14 @@ def test_best_and_worst_images_are_the_best_and_worst(tmp_path):
 
 
 def test_the_report_is_one_page_that_needs_nothing(tmp_path):
-    result = evaluate(network, ArrayDataset(), SPEC, "slide", examples=2)
+    measures = Measures.full(frequencies=(0.5, 0.3, 0.1, 0.1))
+    result = evaluate(network, ArrayDataset(), SPEC, ("slide", "patch"), examples=2, measures=measures)
     result.info["command"] = "rsseg val --opts 'a<b'"
     paths = write_report(result, tmp_path / "score", "Scores of A & B")
-    assert [p.name for p in paths] == ["metrics.json", "confusion.csv", "report.html"]
-    page = paths[2].read_text(encoding="utf-8")
+    tables = ["confusion.csv", "classes.csv", "scenes.csv", "sizes.csv"]
+    assert [p.name for p in paths] == ["metrics.json", *tables, "report.html"]
+    page = paths[-1].read_text(encoding="utf-8")
+    assert nesting_errors(page) == []
     sources = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)""", page)
     assert len(sources) == 4 * 4
     assert all(source.startswith("data:image/") for source in sources)
@@ -129,8 +148,60 @@ def test_the_report_is_one_page_that_needs_nothing(tmp_path):
     assert numbers["mIoU"] == result.scores["mIoU"]
     assert numbers["classes"][3]["IoU"] is None  # the class that never occurs
     assert len(numbers["images"]) == 5
+    for score in (result.boundary["mIoU"], result.calibration.before.ece, result.beside[0].scores["mIoU"]):
+        assert f"{100 * score:.2f}" in page
+    assert numbers["boundary"]["mIoU"] == result.boundary["mIoU"]
+    assert numbers["intervals"]["mIoU"] == list(result.intervals.mIoU)
+    assert numbers["calibration"]["temperature"] == result.calibration.fitted
+    assert numbers["beside"][0]["info"]["protocol"] == "patch"
+    assert numbers["sizes"]["objects"] == result.objects["objects"]
+    assert numbers["fwIoU_given"] is None  # a class that never occurs
+    for path, rows in zip(paths[1:-1], (4, 4, 5, 4 * 4), strict=True):
+        header, *lines = csv.reader(path.read_text().splitlines())
+        assert len(lines) == rows
+        assert {len(line) for line in lines} == {len(header)}
     table = [line.split(",") for line in paths[1].read_text().splitlines()]
     assert [[int(v) for v in row[1:]] for row in table[1:]] == result.matrix.tolist()
+
+
+def nesting_errors(page: str) -> list[str]:
+    """Tags that are closed in the wrong place, or never."""
+
+    class Reader(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.stack, self.wrong = [], []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img", "br", "link"):
+                self.stack.append(tag)
+
+        def handle_startendtag(self, tag, attrs):
+            pass
+
+        def handle_endtag(self, tag):
+            if not self.stack or self.stack.pop() != tag:
+                self.wrong.append(f"{tag} at {self.getpos()}")
+
+    reader = Reader()
+    reader.feed(page)
+    return reader.wrong + reader.stack
+
+
+@pytest.mark.parametrize("sizes", [[(60, 60)], [(60, 60), (40, 50)]])
+def test_a_report_of_little(tmp_path, sizes):
+    """One image, or a class never seen: there are no intervals, and the page says so."""
+    data = ArrayDataset(sizes)
+    result = evaluate(network, data, SPEC, "slide", measures=Measures(boundary=3))
+    page = as_html(result, "x")
+    assert nesting_errors(page) == []
+    assert ("No confidence interval: one scene" in page) == (len(sizes) == 1)
+    assert (result.intervals is None) == (len(sizes) == 1)
+    blocks = evaluate(network, data, SPEC, "slide", measures=Measures(block=32))
+    assert blocks.intervals.unit == "blocks of 32×32 pixels"
+    assert blocks.intervals.units == sum(-(-h // 32) * -(-w // 32) for h, w in sizes)
+    np.testing.assert_array_equal(sum(image.blocks.sum(0) for image in blocks.images), result.matrix)
+    assert "Neighbouring blocks are alike" in as_html(blocks, "x")
 
 
 def test_two_processes_count_what_one_does(tmp_path):
@@ -141,14 +212,15 @@ def test_two_processes_count_what_one_does(tmp_path):
             import sys
             sys.path.insert(0, {str(__file__).rpartition("/")[0]!r})
             import numpy as np, paddle, paddle.distributed as dist
-            from test_evaluation_evaluate import ArrayDataset, SPEC, evaluate, network
+            from test_evaluation_evaluate import ArrayDataset, MEASURES, SPEC, evaluate, network, without_time
 
             paddle.set_device("cpu")
             dist.init_parallel_env()
-            result = evaluate(network, ArrayDataset(), SPEC, "slide", examples=2)
+            result = evaluate(network, ArrayDataset(), SPEC, ("slide", "patch"), examples=2, measures=MEASURES)
             names = [image.name for image in result.images]
             np.savez({str(tmp_path)!r} + f"/{{dist.get_rank()}}.npz", matrix=result.matrix, names=names,
-                     best=[e.name for e in result.best], worst=[e.name for e in result.worst])
+                     best=[e.name for e in result.best], worst=[e.name for e in result.worst],
+                     numbers=without_time(result))
             """
         )
     )
@@ -163,10 +235,11 @@ def test_two_processes_count_what_one_does(tmp_path):
     ]
     done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    alone = evaluate(network, ArrayDataset(), SPEC, "slide", examples=2)
+    alone = evaluate(network, ArrayDataset(), SPEC, ("slide", "patch"), examples=2, measures=MEASURES)
     for rank in (0, 1):
         found = np.load(tmp_path / f"{rank}.npz")
         np.testing.assert_array_equal(found["matrix"], alone.matrix)
+        assert str(found["numbers"]) == without_time(alone)
         assert found["names"].tolist() == [f"image {i}" for i in range(5)]
         assert found["best"].tolist() == [e.name for e in alone.best]
         assert found["worst"].tolist() == [e.name for e in alone.worst]

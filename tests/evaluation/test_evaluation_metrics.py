@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from paddle_rsseg.evaluation.confusion import confusion_matrix
-from paddle_rsseg.evaluation.metrics import scores
+from paddle_rsseg.evaluation.metrics import prior_iou, scores
 
 
 def naive_matrix(prediction, label, classes, ignore):
@@ -79,6 +81,8 @@ def naive_scores(m):
         "mIoU_present": ratio(sum(iou[i] for i in present), len(present)),
         "fwIoU": ratio(sum(truth[i] * iou[i] for i in present), total),
         "Acc": acc,
+        "mAcc": ratio(sum(recall[i] for i in range(k) if truth[i]), sum(t > 0 for t in truth)),
+        "entropy": -sum(t / total * math.log(t / total) for t in truth if t) if total else nan,
         "Kappa": ratio(acc - chance, 1 - chance),
         "Dice": sum(f1[i] for i in present) / k,
         "truth": truth,
@@ -107,3 +111,8 @@ def test_scores_by_hand():
     assert found["Acc"] == 0.85
     assert found["Kappa"] == pytest.approx(0.7)
     assert found["Dice"] == pytest.approx((16 / 19 + 18 / 21) / 3)
+
+
+def test_given_frequencies():
+    assert prior_iou([0.5, 0.25], [0.2, 0.8]) == pytest.approx(0.3)
+    assert math.isnan(prior_iou([0.5, math.nan], [1.0, 0.0]))

@@ -77,7 +77,9 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
     assert (expanded["policy"], expanded["margin"]) == ("expanded", 16)
     assert whole["pixels"] == farseg["pixels"] == port["pixels"]
     assert len({tuple(c["predicted"] for c in found["classes"]) for found in (whole, farseg, port)}) == 3
-    assert {p.name for p in (place / "score").iterdir()} == {"metrics.json", "confusion.csv", "report.html"}
+    assert {p.name for p in (place / "score").iterdir()} == {
+        "metrics.json", "confusion.csv", "classes.csv", "scenes.csv", "report.html"
+    }  # fmt: skip
     assert "mIoU" in capsys.readouterr().out
 
 
