@@ -173,7 +173,7 @@ def _open(
             member.model, None, settings, member.backend or backend, device, frugal=frugal, **_not_none(changes)
         )
         # what None means here is "as the file is", not "as the model says"
-        nothing = {key: None for key, value in changes.items() if value is None}
+        nothing: dict[str, Any] = {key: None for key, value in changes.items() if value is None}
         return replace(ready, spec=replace(ready.spec, **nothing))
     except RssegError as error:
         raise RssegError(member.place, str(error)) from error

@@ -73,7 +73,7 @@ def is_ensemble(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name != DEPLOY_FILE
 
 
-def read_ensemble(path: str | os.PathLike) -> EnsembleFile:
+def read_ensemble(path: str | Path) -> EnsembleFile:
     """Read and check; paths in it are relative to the file that says them.
 
     Raises:

@@ -10,7 +10,7 @@ from paddle_rsseg.config import inference_spec, load_config
 from paddle_rsseg.data.datasets import DubaiDataset, ISAIDDataset
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "configs").glob("[!_]*/*.yml"))
+SHIPPED = sorted(p for p in (ROOT / "configs").glob("[!_]*/*.yml") if p.parent.name != "ensembles")
 FACTS = Path(__file__).parent / "files"
 IMAGENET = {"type": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 

@@ -16,7 +16,8 @@ from paddle_rsseg import training
 from paddle_rsseg.config import inference_spec, load_config
 from paddle_rsseg.registry import DATASETS
 
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yml") if path.parent.name != "_base_")
+NO_TRAINING = ("_base_", "ensembles")
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yml") if path.parent.name not in NO_TRAINING)
 SIZE = 64
 
 

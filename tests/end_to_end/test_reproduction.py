@@ -22,6 +22,15 @@ def test_every_row_says_what_was_measured():
         assert measured == "not run here" or re.search(r"\d", measured), row
 
 
+def test_every_ensemble_has_one_row():
+    named = re.findall(r"--model_path (configs/ensembles/\w+\.yml).*\|$", LEDGER, re.MULTILINE)
+    assert sorted(named) == sorted(
+        f"configs/ensembles/{path.name}" for path in (ROOT / "configs/ensembles").glob("*.yml")
+    )
+    rows = [line for line in LEDGER.splitlines() if line.startswith("| ") and "configs/ensembles/" in line]
+    assert all(row.split("|")[-3].strip() == "not run here" or re.search(r"\d", row.split("|")[-3]) for row in rows)
+
+
 def test_every_named_file_exists():
     for name in re.findall(r"configs/[\w./]+\.yml", LEDGER):
         assert (ROOT / name).is_file(), name

@@ -341,9 +341,8 @@ def test_the_commands(networks, tmp_path, capsys):
         "test_config": {"is_slide": True, "crop_size": 64, "stride": 48, "blend": "cosine"},
     }  # fmt: skip
     (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
-    path = write(
-        networks, members=[{"model": "first.safetensors", "weight": 1e6}, {"model": "second.safetensors", "bands": None}]
-    )  # fmt: skip
+    members = [{"model": "first.safetensors", "weight": 1e6}, {"model": "second.safetensors", "bands": None}]
+    path = write(networks, members=members)
     words = ["--model_path", str(path), "--backend", "dynamic", "--no-reexec"]
     assert main(["val", "--config", str(tmp_path / "config.yml"), *words, "--save_dir", str(tmp_path / "score")]) == 0
     out = capsys.readouterr().out
