@@ -44,7 +44,8 @@ def networks() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in MODELS.names():
         found[title({"type": name})] = {"spec": {"type": name}, "recipes": []}
-    for path in sorted((ROOT / "configs").glob("[!_]*/*.yml")):
+    recipes = (path for path in (ROOT / "configs").glob("[!_]*/*.yml") if path.parent.name != "ensembles")
+    for path in sorted(recipes):
         spec = {k: v for k, v in model_spec(load_config(path)).items() if k not in ("num_classes", "in_channels")}
         found.setdefault(title(spec), {"spec": spec, "recipes": []})["recipes"].append(path.stem)
     return found
