@@ -19,8 +19,8 @@ from paddle_rsseg.errors import RssegError, did_you_mean
 #: in the order of a project's life; each is a module of this package with ``add_arguments`` and ``run``,
 #: the first line of its docstring is its help, and ``NEEDS_PADDLE = True`` says that it computes
 VERBS = (
-    "synth", "data", "prepare", "stats", "choose", "soften", "doctor", "train", "val", "predict", "combine", "export",
-    "convert", "weights", "align", "info",
+    "synth", "data", "prepare", "stats", "choose", "soften", "doctor", "train", "val", "predict", "combine",
+    "vectorize", "export", "convert", "weights", "align", "info",
 )  # fmt: skip
 HERE = Path(__file__).parent
 #: what the machine refuses, wherever it happens: no room, no right. Told in one line; other OSErrors are our mistakes

@@ -122,7 +122,7 @@ def _change_small(
         if mask.any():
             count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
             if row_area is None:
-                area = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+                area: np.ndarray = stats[:, cv2.CC_STAT_AREA]
             else:
                 weights = np.repeat(row_area[top : top + len(buffer)], buffer.shape[1])
                 area = np.bincount(numbers.ravel(), weights, minlength=count)

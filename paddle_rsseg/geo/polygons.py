@@ -123,9 +123,7 @@ def _measure(
     return _Measured(of_region, areas, np.bincount(numbers[there], values[there], minlength=count), counts)
 
 
-def _shapes(
-    rings: Rings, kept: np.ndarray, simplify: tuple[float, float, float] | None, top: int
-) -> np.ndarray:
+def _shapes(rings: Rings, kept: np.ndarray, simplify: tuple[float, float, float] | None, top: int) -> np.ndarray:
     """Polygons of the kept regions at their numbers, None at the others, in pixel coordinates of the whole map."""
     import shapely
 
@@ -142,7 +140,7 @@ def _shapes(
         # no vertex has moved, some have gone: rounding gives them their whole numbers back
         found = shapely.transform(found, lambda at: np.rint(at / scale))
     shapes = np.full(len(kept), None, object)
-    shapes[there] = shapely.transform(found, lambda at: at + (0, top)) if top else found
+    shapes[there] = shapely.transform(found, lambda at: at + np.array([0, top]))
     return shapes
 
 

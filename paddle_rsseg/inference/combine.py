@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from paddle_rsseg.data.raster import Raster
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.geo.writer import is_georeferenced, read_legend, write_label_raster
+from paddle_rsseg.geo.place import check_same_place
+from paddle_rsseg.geo.writer import read_legend, write_label_raster
 from paddle_rsseg.windows import Window
 
 #: rows in work at once: two tiles of a written map
@@ -120,17 +121,7 @@ def _check(one: OneClass, raster: Raster, base: Raster, nodata: int) -> None:
         raise RssegError("scale", f"{one.scale:g}", "above 0")
     if raster.count != 1:
         raise RssegError(one.path, f"{raster.count} bands", "one band")
-    if (raster.height, raster.width) != (base.height, base.width):
-        seen, wanted = (f"{r.width}×{r.height} pixels" for r in (raster, base))
-        raise RssegError(one.path, seen, f"{wanted}, as {base.path}", "predict both from the same image")
-    if is_georeferenced(raster) and is_georeferenced(base) and not _same_place(raster, base):
-        raise RssegError(one.path, "lies elsewhere", f"the place of {base.path}", "predict both from the same image")
-
-
-def _same_place(one: Any, other: Any) -> bool:
-    """To a hundredth of a pixel."""
-    pixel = max(abs(other.transform.a), abs(other.transform.e))
-    return one.crs == other.crs and one.transform.almost_equals(other.transform, precision=0.01 * pixel)
+    check_same_place(raster, base)
 
 
 def find_map(path: Path, name: str, several: bool) -> Path:

@@ -102,7 +102,9 @@ def contacts(shapes, labels, areas):
     tree = shapely.STRtree(shapes)
     pairs = tree.query(shapes, "intersects").T
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    shared = shapely.length(shapely.intersection(shapely.boundary(shapes[pairs[:, 0]]), shapely.boundary(shapes[pairs[:, 1]])))
+    shared = shapely.length(
+        shapely.intersection(shapely.boundary(shapes[pairs[:, 0]]), shapely.boundary(shapes[pairs[:, 1]]))
+    )
     kind = [(int(label), float(area)) for label, area in zip(labels, areas, strict=True)]
     return sorted(tuple(sorted((kind[i], kind[j]))) for (i, j), length in zip(pairs, shared, strict=True) if length > 0)
 
