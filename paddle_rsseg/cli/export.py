@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("paddle", "onnx"), default="paddle",
         help="onnx: model.onnx as well, for ONNX Runtime, OpenVINO, TensorRT and the like (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--temperature", metavar="T",
+        help="of the probabilities, for whoever runs the export: a number, or a file of 'rsseg val --calibrate'",
+    )  # fmt: skip
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of --config")
 
 
@@ -31,6 +35,7 @@ def run(args: argparse.Namespace) -> int | None:
     import paddle
 
     from paddle_rsseg.export import export
+    from paddle_rsseg.inference.temperature import read_temperature
 
     paddle.set_device("cpu")  # the graph is the same for every device
     source = args.model_path
@@ -38,10 +43,12 @@ def run(args: argparse.Namespace) -> int | None:
         from paddle_rsseg.config import load_config
 
         source = load_config(args.config, args.opts)
+    temperature = None if args.temperature is None else read_temperature(args.temperature)
     print(f"exporting {args.model_path}")
     path = export(
-        source, save_dir=args.save_dir, weights=args.model_path, input_shape=args.input_shape, format=args.format
-    )
+        source, save_dir=args.save_dir, weights=args.model_path, input_shape=args.input_shape, format=args.format,
+        temperature=temperature,
+    )  # fmt: skip
     import yaml
 
     description = yaml.safe_load((path / "deploy.yaml").read_text(encoding="utf-8"))

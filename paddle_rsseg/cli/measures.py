@@ -8,6 +8,9 @@ from typing import Any
 
 from paddle_rsseg.errors import RssegError
 
+#: evaluation.boundary.RATIO, written out so that --help need not import what computes
+RIM = 0.02
+
 
 def add_measure_arguments(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
@@ -16,7 +19,7 @@ def add_measure_arguments(what: argparse._ArgumentGroup) -> None:
         "patch by itself); the first gets the measures and pictures",
     )  # fmt: skip
     what.add_argument(
-        "--boundary", nargs="?", type=float, const=-1.0, metavar="WIDTH",
+        "--boundary", nargs="?", type=float, const=RIM, metavar="WIDTH",
         help="boundary IoU; of rims of so many pixels, or of this share of the window's diagonal (default: 0.02)",
     )  # fmt: skip
     what.add_argument(
@@ -51,20 +54,19 @@ def measures_of(args: argparse.Namespace) -> Any:
     Raises:
         RssegError: a value out of range, or options that make no sense without others.
     """
-    from paddle_rsseg.evaluation.boundary import RATIO
     from paddle_rsseg.evaluation.calibration import PIXELS
     from paddle_rsseg.evaluation.measures import Measures
     from paddle_rsseg.evaluation.objects import EDGES
 
     calibrate, boundary, sizes = args.calibrate, args.boundary, args.sizes
     if args.full:
-        boundary = -1.0 if boundary is None else boundary
+        boundary = RIM if boundary is None else boundary
         sizes = [] if sizes is None else sizes
         calibrate = "" if calibrate is None else calibrate
     if args.size_unit != "px" and not sizes:
         raise RssegError("--size_unit", "m2 without areas", fix="give --sizes in m², such as --sizes 10 100 1000")
     return Measures(
-        boundary=RATIO if boundary == -1.0 else boundary,
+        boundary=boundary,
         sizes=None if sizes is None else tuple(sizes) or EDGES,
         size_unit=args.size_unit,
         calibration=0 if calibrate is None else PIXELS,

@@ -32,6 +32,11 @@ def add_window_arguments(how: argparse._ArgumentGroup, weights: str | None = Non
         help="of the pixels of a window; all but uniform leave no seams" + (f" (default: {weights})" * bool(weights)),
     )  # fmt: skip
     how.add_argument(
+        "--temperature", metavar="T",
+        help="of the probabilities, p^(1/T): a number, or the file that 'rsseg val --calibrate' wrote; the map does "
+        "not depend on it",
+    )  # fmt: skip
+    how.add_argument(
         "--views", nargs="+", metavar="VIEW",
         help="average over these views: identity, lr, tb, lrtb, diag, diag2, rot90, rot180, rot270",
     )  # fmt: skip
@@ -44,6 +49,8 @@ def add_window_arguments(how: argparse._ArgumentGroup, weights: str | None = Non
 
 def window_changes(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the inference description that the command line overrides; sizes turn from (w, h) to (h, w)."""
+    from paddle_rsseg.inference.temperature import read_temperature
+
     crop = args.crop_size
     stride = args.stride or (crop and [max(1, side * 4 // 7) for side in crop])
     for name, size in (("--crop_size", crop), ("--stride", stride)):
@@ -57,6 +64,7 @@ def window_changes(args: argparse.Namespace) -> dict[str, Any]:
         "average": args.average,
         "pad": args.pad,
         "blend": args.window_weights,
+        "temperature": None if args.temperature is None else read_temperature(args.temperature),
         "views": _views(args),
         "scales": tuple(args.scales) if args.scales else None,
     }

@@ -34,6 +34,7 @@ def export(
     weights: str | os.PathLike | None = None,
     input_shape: Sequence[int] | None = None,
     format: Literal["paddle", "onnx"] = "paddle",
+    temperature: float | None = None,
 ) -> Path:
     """Write ``model.json`` (Paddle 2.6: ``model.pdmodel``), ``model.pdiparams`` and ``deploy.yaml``.
 
@@ -51,6 +52,7 @@ def export(
         input_shape: (N, C, H, W) for a graph of fixed height and width; the windows then have that size. -1 leaves
             an axis free; N is always free, as the last batch of an image is smaller.
         format: ``onnx`` writes ``model.onnx`` as well, for ONNX Runtime, OpenVINO, TensorRT and the like.
+        temperature: of the probabilities; None: the spec's. The graph gives logits and does not depend on it.
 
     Returns:
         ``save_dir``.
@@ -69,6 +71,8 @@ def export(
         details = {**found, **details}
     if spec is None:
         raise RssegError("export", "nothing says how the model wants its input", "a spec, settings, or our own weights")
+    if temperature is not None:
+        spec = replace(spec, temperature=temperature)
     spec, size = _fix_size(spec, input_shape)
     target = Path(save_dir)
     _check_target(target)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddle_rsseg.evaluation.boundary import BoundaryCounter, boundary_scores, rim_width
+from paddle_rsseg.cli.measures import RIM
+from paddle_rsseg.evaluation.boundary import RATIO, BoundaryCounter, boundary_scores, rim_width
 
 
 def rim(mask: np.ndarray, distance: int) -> np.ndarray:
@@ -79,3 +80,7 @@ def test_the_rim_follows_the_window_and_not_the_scene():
     assert rim_width(100, 120, (896, 896)) == 3
     assert rim_width(4, 4, (896, 896)) == 1
     assert rim_width(512, 512, (512, 512), 0.005) == 4
+
+
+def test_the_command_line_means_the_same_ratio():
+    assert RIM == RATIO

@@ -7,12 +7,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rasterio
+from test_evaluation_evaluate import SPEC as ARRAYS_SPEC
+from test_evaluation_evaluate import ArrayDataset
+from test_evaluation_evaluate import network as arrays_network
 
 from paddle_rsseg.data.datasets import Dataset
 from paddle_rsseg.data.mosaic import Mosaic, places
 from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.evaluation import Measures, evaluate
 from paddle_rsseg.evaluation.scenes import Patches, Stitched, scene_names
+from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.windows import Window, grid
 
 SIZES = {"P0001": (70, 90), "P0002": (48, 64), "area_3_1": (30, 100)}
@@ -76,17 +82,20 @@ def test_patch_files_are_scenes_again(tmp_path, kind):
     assert [Path(name).name for name in dict.fromkeys(scene_names(dataset))] == list(SIZES)
 
 
-def test_windows_of_images_are_scenes_again(tmp_path):
+def whole_scenes(root: Path, **arguments) -> Dataset:
     lines = []
     for name, image, label in scenes():
-        cv2.imwrite(str(tmp_path / f"{name}.png"), image[..., ::-1])
-        cv2.imwrite(str(tmp_path / f"{name}_label.png"), label)
+        cv2.imwrite(str(root / f"{name}.png"), image[..., ::-1])
+        cv2.imwrite(str(root / f"{name}_label.png"), label)
         lines.append(f"{name}.png {name}_label.png")
-    (tmp_path / "val.txt").write_text("\n".join(lines))
-    facts = {"dataset_root": str(tmp_path), "mode": "val", "val_path": str(tmp_path / "val.txt"), "num_classes": 3}
-    virtual = Dataset(**facts, tile=PATCH, tile_stride=STRIDE)
+    (root / "val.txt").write_text("\n".join(lines))
+    return Dataset(dataset_root=str(root), mode="val", val_path=str(root / "val.txt"), num_classes=3, **arguments)
+
+
+def test_windows_of_images_are_scenes_again(tmp_path):
+    virtual = whole_scenes(tmp_path, tile=PATCH, tile_stride=STRIDE)
     assert_whole(Stitched(virtual), padded=False)
-    whole = Dataset(**facts)
+    whole = whole_scenes(tmp_path)
     assert scene_names(whole) is None
     with pytest.raises(RssegError, match="do not tell their place"):
         Stitched(whole)
@@ -120,3 +129,70 @@ def test_a_hole_is_no_data_and_a_wrong_size_is_told():
     assert valid.sum() == 32
     with pytest.raises(RssegError, match=r"4×4 pixels \(height × width\).*5×5, as its name says"):
         Mosaic("scene", [(Window(0, 5, 0, 5), piece)]).read()
+
+
+def network(batch):
+    value = (batch.mean(1) * 0.5 + 0.5) * 255
+    return np.stack([-((value - middle) ** 2) / 500 for middle in (60, 120, 190)], axis=1)
+
+
+SPEC = InferenceSpec(num_classes=3, window=PATCH, stride=STRIDE)
+
+
+def assert_same_objects(a, b) -> None:
+    assert a.objects.keys() == b.objects.keys()
+    for name, values in a.objects.items():
+        np.testing.assert_allclose(values, b.objects[name], err_msg=name)
+
+
+def test_stitched_patches_score_as_the_scenes_do(tmp_path):
+    (tmp_path / "cut").mkdir()
+    patches, whole = cut(tmp_path / "cut"), whole_scenes(tmp_path)
+    measures = Measures(boundary=2, sizes=(5, 50), calibration=10**6)
+    stitched = evaluate(network, patches, SPEC, ("stitched", "patch"), measures=measures)
+    scenes = evaluate(network, whole, SPEC, ("slide", "patch"), measures=measures)
+    np.testing.assert_array_equal(stitched.matrix, scenes.matrix)
+    np.testing.assert_array_equal(stitched.beside[0].matrix, scenes.beside[0].matrix)
+    assert_same_objects(stitched, scenes)
+    assert stitched.matrix.sum() < stitched.beside[0].matrix.sum()  # overlaps count twice there
+    assert [Path(s.name).stem for s in stitched.scenes] == [Path(s.name).stem for s in scenes.scenes] == list(SIZES)
+    # patches of a scene are drawn together
+    assert (stitched.beside[0].intervals.unit, stitched.beside[0].intervals.units) == ("scenes", 3)
+    assert (scenes.intervals.unit, scenes.intervals.units) == ("images", 3)
+    assert stitched.calibration.seen == stitched.matrix.sum()
+
+
+def test_patches_alone_are_the_same_with_and_without_probabilities(tmp_path):
+    patches = cut(tmp_path)
+    plain = evaluate(network, patches, SPEC, "patch")
+    measured = evaluate(network, patches, SPEC, "patch", measures=Measures(calibration=500))
+    np.testing.assert_array_equal(plain.matrix, measured.matrix)
+    assert measured.calibration.pixels == 500
+    assert plain.unit == "scenes"
+
+
+def test_the_temperature_in_use_is_the_one_before(tmp_path):
+    dataset = cut(tmp_path)
+    cold = evaluate(network, dataset, SPEC, "stitched", measures=Measures(calibration=10**6))
+    warm = evaluate(network, dataset, SPEC, "stitched", measures=Measures(calibration=10**6), temperature=3.0)
+    assert (cold.calibration.used, warm.calibration.used) == (1, 3)
+    assert cold.calibration.fitted == warm.calibration.fitted
+    assert cold.calibration.before.nll != warm.calibration.before.nll
+    again = evaluate(
+        network, dataset, SPEC, "stitched", measures=Measures(calibration=10**6), temperature=cold.calibration.fitted
+    )
+    assert again.calibration.before.ece == pytest.approx(cold.calibration.after.ece)
+
+
+@pytest.mark.parametrize("pixel", [0.5, 2.0])
+def test_sizes_in_square_metres(pixel):
+    class Georeferenced(ArrayDataset):
+        def image(self, i):
+            transform = rasterio.Affine(pixel, 0, 3e5, 0, -pixel, 4e6)
+            return ArrayRaster(self.images[i], rasterio.CRS.from_epsg(32640), transform)
+
+    metres = evaluate(
+        arrays_network, Georeferenced(), ARRAYS_SPEC, "slide", measures=Measures(sizes=(8,), size_unit="m2")
+    )
+    pixels = evaluate(arrays_network, ArrayDataset(), ARRAYS_SPEC, "slide", measures=Measures(sizes=(8 / pixel**2,)))
+    assert_same_objects(metres, pixels)

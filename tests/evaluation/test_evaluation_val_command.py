@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import paddle
 import pytest
+import rasterio
 import yaml
 
 from paddle_rsseg.cli.main import main
@@ -97,6 +98,17 @@ def test_whole_images_and_both_sliding_protocols(place, capsys):
         (["--views", "lr", "--flip_vertical"], "--views: beside --flip_vertical"),
         (["--model_path", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
         (["--device", "gpu"], "use --device cpu"),
+        (["--boundary", "1.5"], "boundary: 1.5; expected whole pixels"),
+        (["--sizes", "100", "10"], "sizes: 100 10"),
+        (["--size_unit", "m2"], "give --sizes in m²"),
+        (["--sizes", "10", "--size_unit", "m2"], "has no place on the ground"),
+        (["--blocks", "0"], "blocks: 0"),
+        (["--calibrate", "--precision", "1.5"], "precision: 1.5"),
+        (["--temperature", "-1"], "--temperature: temperature -1.0"),
+        (["--temperature", "nowhere.yml"], "--temperature nowhere.yml: No such file"),
+        (["--protocols", "patch", "patch"], "protocol: patch patch"),
+        (["--protocols", "patch", "--is_slide"], "--is_slide: beside --protocols patch"),
+        (["--class_frequencies", "0.5", "0.5"], "class frequencies: 2"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(place, capsys, flags, message):
@@ -124,3 +136,49 @@ def test_windows_of_a_virtual_data_set_are_images_of_their_own(place):
     assert (place / "tiles" / "report.html").read_text().count("<figure>") == 4 * 6
     # the last row and column of windows are pulled back: what they share with others counts once for each
     assert found["pixels"] > val(place)["pixels"]
+
+
+def test_protocols_side_by_side_and_everything_measured(place, capsys):
+    opts = ["val_dataset.tile=[64,64]", "val_dataset.tile_stride=[32,32]"]
+    frequencies = ["--class_frequencies", "0.2", "0.3", "0.5"]
+    flags = ["--protocols", "stitched", "patch", "--crop_size", "64", "64", "--stride", "32", "32", "--full"]
+    found = val(place, *flags, *frequencies, "--opts", *opts, out="full")
+    assert [found["info"]["protocol"], found["beside"][0]["info"]["protocol"]] == ["stitched", "patch"]
+    assert len(found["scenes"]) == len(found["images"]) == 2
+    assert found["beside"][0]["images"] == 3 * 4 + 1  # of 100×130 and 40×50 pixels
+    assert found["pixels"] < found["beside"][0]["pixels"]
+    assert found["fwIoU_given"] == pytest.approx(
+        sum(f * c["IoU"] for f, c in zip((0.2, 0.3, 0.5), found["classes"], strict=True))
+    )
+    assert found["boundary"]["rim_pixels"] == [1, 2]
+    said = capsys.readouterr().out
+    assert f"temperature {found['calibration']['temperature']:.3f}" in said
+    assert "protocol patch: mIoU" in said
+    fitted = yaml.safe_load((place / "full" / "temperature.yml").read_text())
+    assert fitted["temperature"] == found["calibration"]["temperature"]
+    assert fitted["fitted on"]["protocol"] == "stitched"
+    with pytest.raises(SystemExit):
+        val(place, "--protocols", "whole")
+
+
+def test_a_temperature_needs_a_place(place, capsys):
+    command = ["val", "--config", str(place / "config.yml"), "--model_path", str(place / "model.safetensors")]
+    assert main([*command, "--calibrate"]) == 2
+    assert "--calibrate: no place for the temperature" in capsys.readouterr().err
+
+
+def test_prediction_and_export_take_the_temperature(place):
+    (place / "t.yml").write_text("temperature: 2.5\n")
+    model = ["--config", str(place / "config.yml"), "--model_path", str(place / "model.safetensors")]
+    shares = []
+    for flags in ([], ["--temperature", str(place / "t.yml")]):
+        out = place / f"map{len(flags)}"
+        products = ["--products", "probabilities", "--product_type", "float32", "--no_overlay"]
+        where = ["--image_path", str(place / "1.jpg"), "--save_dir", str(out), "--crop_size", "64", "64"]
+        assert main(["predict", *model, *where, "--backend", "dynamic", *products, *flags]) == 0
+        with rasterio.open(next(out.glob("*probabilities*"))) as file:
+            shares.append(file.read())
+    warmer = shares[0] ** (1 / 2.5)
+    np.testing.assert_allclose(shares[1], warmer / warmer.sum(0), rtol=1e-4)
+    assert main(["export", *model, "--save_dir", str(place / "export"), "--temperature", "2.5"]) == 0
+    assert yaml.safe_load((place / "export" / "deploy.yaml").read_text())["inference"]["temperature"] == 2.5
