@@ -20,6 +20,7 @@ from paddle_rsseg.evaluation.measures import ImageCounter, Measures
 from paddle_rsseg.evaluation.metrics import scores
 from paddle_rsseg.evaluation.result import Evaluation, ImageResult
 from paddle_rsseg.evaluation.scenes import Patches, Stitched, scene_names
+from paddle_rsseg.evaluation.sharing import Share, parts_of, share_out
 from paddle_rsseg.geo.area import row_areas
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.load import Ready, open_model
@@ -36,7 +37,7 @@ class _Job:
     """One protocol on one data set, in this process.
 
     Attributes:
-        share: the samples that this process scores.
+        share: of the samples, what this process does.
         progress: called with the number of samples done.
     """
 
@@ -44,7 +45,7 @@ class _Job:
     dataset: Any
     predictor: WindowPredictor
     measures: Measures
-    share: range
+    share: Share
     examples: int
     progress: Callable[[int], None]
 
@@ -80,7 +81,8 @@ def evaluate(
         measures: what to measure beside the confusion matrix; None: nothing.
         changes: fields of the spec to replace, such as ``average="logits"``.
 
-    Under ``paddle.distributed`` every process scores its share of the images, and all return the same result.
+    Under ``paddle.distributed`` every process scores its share of the images, of few large ones its share of their
+    rows, and all return the same result.
 
     Raises:
         RssegError: unreadable data, label values that are no class, a label of another size than its image.
@@ -102,25 +104,23 @@ def evaluate(
     # temperature 1: labels do not depend on it, and the sample is drawn before one is fitted
     predictor = WindowPredictor(ready.backend, replace(ready.spec, temperature=1.0), batch_size)
     views = [_view(one, dataset, ready.spec, several=len(protocols) > 1) for one in protocols]
-    rank, number = ranks.joined()
-    shares = [range(rank, len(view), number) for view in views]
+    shares = [share_out(view, predictor, one != "patch") for one, view in zip(protocols, views, strict=True)]
 
-    total, before, results = sum(map(len, shares)), 0, []
+    total, before, results = sum(len(share.whole) + len(share.counted) for share in shares), 0, []
     for i, (one, view, share) in enumerate(zip(protocols, views, shares, strict=True)):
         wanted = measures if measures is not None and i == 0 else Measures()
         step = partial(_step, progress, before, total)
         job = _Job(one, view, predictor, wanted, share, examples if i == 0 else 0, step)
-        results.append(_run(job, ready, number))
-        before += len(share)
+        results.append(_run(job, ready))
+        before += len(share.whole) + len(share.counted)
     results[0].beside = results[1:]
     return results[0]
 
 
-def _run(job: _Job, ready: Ready, number: int) -> Evaluation:
+def _run(job: _Job, ready: Ready) -> Evaluation:
     """Score this process's share, and put it together with that of the others."""
     started = time.perf_counter()
-    found = partial(_score_share, job)
-    parts = ranks.together(found) if number > 1 else [found()]
+    parts = _score_parted(job) if job.share.parted else ranks.together(partial(_score_share, job, _predictions(job)))
     # whole numbers per image travel, so the sum is exact and the same everywhere
     images = sorted((image for part in parts for image in part[0]), key=lambda image: image.index)
     names = scene_names(job.dataset)
@@ -132,24 +132,41 @@ def _run(job: _Job, ready: Ready, number: int) -> Evaluation:
     best, worst = gallery.ranked()
     classes = ready.spec.num_classes
     matrix = sum((image.matrix for image in images), np.zeros((classes, classes), np.int64))
-    info = _info(job, ready, len(images), number)
+    info = _info(job, ready, len(images), ranks.joined()[1])
     return Evaluation(
         matrix, scores(matrix), tuple(job.dataset.classes), tuple(job.dataset.palette or ()), images, best, worst,
         time.perf_counter() - started, info, job.measures, _calibration(job, [part[2] for part in parts], ready.spec),
     )  # fmt: skip
 
 
-def _score_share(job: _Job) -> tuple[list[ImageResult], Gallery, Sample | None]:
+_Scored = tuple[list[ImageResult], Gallery, Sample | None]
+
+
+def _score_share(job: _Job, predictions: Iterable[tuple[int, Iterable[Band]]], before: int = 0) -> _Scored:
     spec, sampled = job.predictor.spec, job.measures.calibration
     gallery = Gallery(job.examples, spec)
     sampler = Sampler(spec.num_classes, sampled) if sampled else None
     images = []
-    for done, (index, bands) in enumerate(_predictions(job), 1):
+    for done, (index, bands) in enumerate(predictions, before + 1):
         result, pictures = _score(job, index, bands, sampler)
         images.append(result)
         gallery.offer(result.miou, result.matrix, pictures, job.dataset, index)
         job.progress(done)
     return images, gallery, None if sampler is None else sampler.finish()
+
+
+def _score_parted(job: _Job) -> list[_Scored]:
+    """Whole samples and parts of others first, so that all are busy to the end; then what came together is counted."""
+    share = job.share
+    with parts_of(share, job.dataset, job.predictor, _products(job)) as parts:
+
+        def first() -> _Scored:
+            found = _score_share(job, _predictions(job))
+            parts.predict(share.units)
+            return found
+
+        found = ranks.together(first)
+        return found + ranks.together(partial(_score_share, job, parts.read(share.counted), len(share.whole)))
 
 
 def _calibration(job: _Job, samples: list[Sample | None], spec: InferenceSpec) -> Calibration | None:
@@ -204,20 +221,24 @@ def _predictions(job: _Job) -> Iterator[tuple[int, Iterable[Band]]]:
     """(index, its bands) of every image. Patches are one band each; neighbours share a batch."""
     # images are read by a thread: it gets its own handles, for those of a data set may be shared by neighbours
     images, predictor = copy.deepcopy(job.dataset), job.predictor
-    products = Products(("probabilities",)) if job.measures.calibration else NONE
+    products = _products(job)
     whole = job.protocol == "patch" and predictor.spec.resize is None
     if whole and not products:
-        labels = predictor.predict_whole(images.image(i) for i in job.share)
-        for i, label in zip(job.share, labels, strict=True):
+        labels = predictor.predict_whole(images.image(i) for i in job.share.whole)
+        for i, label in zip(job.share.whole, labels, strict=True):
             yield i, [Band(0, 0, len(label), label, {})]
         return
     engines: dict[tuple[int, int], WindowPredictor] = {}
-    for i in job.share:
+    for i in job.share.whole:
         with images.image(i) as raster:
             size = raster.height, raster.width
             if whole and size not in engines:
                 engines[size] = _one_window(predictor, *size)
             yield i, engines.get(size, predictor).bands(raster, products)
+
+
+def _products(job: _Job) -> Products:
+    return Products(("probabilities",)) if job.measures.calibration else NONE
 
 
 def _one_window(predictor: WindowPredictor, height: int, width: int) -> WindowPredictor:

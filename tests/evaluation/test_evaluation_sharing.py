@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ CASES = {
 }
 SCRIPT = """
 import pickle, sys
+from dataclasses import asdict
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_evaluation_sharing import CASES, scored
@@ -50,7 +52,7 @@ def scored(name: str) -> dict:
     return {
         "matrix": found.matrix, "images": [(i.name, i.matrix.tolist()) for i in found.images],
         "boundary": found.boundary, "objects": found.objects,
-        "temperature": None if found.calibration is None else found.calibration.temperature,
+        "calibration": None if found.calibration is None else asdict(found.calibration),
         "best": [(e.name, e.panels) for e in found.best], "worst": [(e.name, e.panels) for e in found.worst],
         "windows": windows,
     }  # fmt: skip
