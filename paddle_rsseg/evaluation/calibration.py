@@ -79,7 +79,10 @@ class Sampler:
             truth: rows×width class numbers; counted: likewise, bool; probabilities: K×rows×width float32.
         """
         keys = self._rng.random(truth.shape)
-        rows, columns = np.nonzero(counted & (keys < self._limit))
+        near = counted & (keys < self._limit)
+        if np.count_nonzero(near) > self.size:  # of so many the others of these rows are enough to keep some out
+            near &= keys <= np.partition(keys[near], self.size - 1)[self.size - 1]
+        rows, columns = np.nonzero(near)
         drawn = Sample(
             keys[rows, columns],
             np.full(len(rows), self._index, np.int32),

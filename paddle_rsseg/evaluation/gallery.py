@@ -42,9 +42,9 @@ class Sampled:
         # the middle of each f×f block, counted from the image's first row
         middle = self.step // 2
         first = (middle - y0) % self.step
-        self._rows.append(
-            (prediction[first :: self.step, middle :: self.step], truth[first :: self.step, middle :: self.step])
-        )
+        rows, columns = slice(first, None, self.step), slice(middle, None, self.step)
+        # copies: a view would keep the whole band
+        self._rows.append((prediction[rows, columns].copy(), truth[rows, columns].copy()))
 
     def maps(self) -> tuple[np.ndarray, np.ndarray]:
         prediction, truth = zip(*self._rows, strict=True)
