@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from paddle_rsseg.geo.vectorfile import DRIVERS, FORMATS
-from paddle_rsseg.geo.vectorize import SMALL
+#: as in ``geo.vectorfile`` and ``geo.vectorize``, which are not imported for ``--help``
+FORMATS = ("gpkg", "geojson", "fgb")
+SMALL = ("drop", "merge")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +100,7 @@ def _places(args: argparse.Namespace, path: Path, name: str, several: bool) -> t
             raise RssegError(f"--output {output}", f"with --format {args.format}", "one of them")
     else:
         output = Path(args.output) / file_name
-        if several and Path(args.output).suffix.lower() in DRIVERS:
+        if several and Path(args.output).suffix.lower()[1:] in FORMATS:
             raise RssegError(f"--output {args.output}", "one file for several maps", "a directory")
     if args.confidence is None:
         return output, None

@@ -18,6 +18,9 @@ import rasterio.warp
 pyogrio = pytest.importorskip("pyogrio")
 shapely = pytest.importorskip("shapely")
 
+import paddle_rsseg.cli.vectorize as command  # noqa: E402
+import paddle_rsseg.geo.vectorfile as vectorfile  # noqa: E402
+import paddle_rsseg.geo.vectorize as vectorizing  # noqa: E402
 from paddle_rsseg.cli.main import main  # noqa: E402
 from paddle_rsseg.errors import RssegError  # noqa: E402
 from paddle_rsseg.geo.vectorize import vectorize  # noqa: E402
@@ -239,6 +242,11 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch, argument
     assert answer in told
     assert told.count("\n") == 1
     assert os.listdir() == ["map.tif"]
+
+
+def test_the_command_offers_what_the_library_does():
+    assert command.FORMATS == vectorfile.FORMATS
+    assert command.SMALL == vectorizing.SMALL
 
 
 def test_without_the_packages_it_says_how_to_get_them(tmp_path):
