@@ -24,6 +24,8 @@ import yaml
 from measure import ROOT, clean_environment, conditions
 from scenes import DUBAI, mosaic
 
+from paddle_rsseg.windows import grid
+
 SENTINEL = ROOT.parent / "shared/data/geotiff/sentinel2_beaufort/s2b_l1c_20181013_8band_uint8.tif"
 BACKENDS = ("dynamic", "paddle", "onnx")
 WANTED = 0.9999
@@ -49,25 +51,34 @@ def train(name: str, config: Path, iters: int, work: Path, *opts: str) -> Path:
 def sentinel_config(work: Path) -> Path:
     """Water, dense and sparse vegetation, and the rest, told by NDWI and NDVI; and a configuration to learn them."""
     with rasterio.open(SENTINEL) as file:
-        bands, profile = file.read().astype(np.float32), file.profile
+        bands = file.read().astype(np.float32)
     green, red, infrared = bands[2], bands[3], bands[7]
     water = (green - infrared) / np.maximum(green + infrared, 1)
     plants = (infrared - red) / np.maximum(infrared + red, 1)
     label = np.select([water > 0, plants > 0.5, plants > 0.2], [0, 1, 2], 3).astype(np.uint8)
     outside = (bands == 255).all(axis=0)
     label[outside] = 255
-    profile.update(count=1, dtype="uint8", nodata=255, driver="GTiff")
-    with rasterio.open(work / "label.tif", "w", **profile) as file:
-        file.write(label, 1)
-    (work / "list.txt").write_text(f"{SENTINEL} {work / 'label.tif'}\n")
+    lines = []  # in pieces, as a sample is cut from one file that is read whole
+    for window in grid(*label.shape, (512, 512), (512, 512)):
+        if (label[window.slices] == 255).all():
+            continue
+        names = [f"{kind}_{window.y0}_{window.x0}.tif" for kind in ("image", "label")]
+        for name, values in zip(names, (bands.astype(np.uint8), label[None]), strict=True):
+            part = values[(slice(None), *window.slices)]
+            size = {"count": len(part), "height": window.height, "width": window.width}
+            with rasterio.open(work / name, "w", driver="GTiff", dtype="uint8", **size) as file:
+                file.write(part)
+        lines.append(" ".join(names))
+    (work / "list.txt").write_text("\n".join(lines) + "\n")
     seen = bands[:, ~outside] / 255
     normalize = {"type": "Normalize", "mean": seen.mean(1).tolist(), "std": seen.std(1).tolist()}
     crops = [{"type": "RandomPaddingCrop", "crop_size": [256, 256]}, {"type": "RandomHorizontalFlip", "prob": 0.5}]
     data = {"type": "Dataset", "dataset_root": str(work), "num_classes": 4, "bands": list(range(1, 9)), "nodata": 255}
     settings = {
         "_base_": str(ROOT / "configs/_base_/small_400.yml"),
+        "batch_size": 2,
         "train_dataset": {**data, "train_path": str(work / "list.txt"), "transforms": [*crops, normalize]}
-        | {"repeat": 400, "mode": "train"},
+        | {"mode": "train"},
         "val_dataset": {**data, "val_path": str(work / "list.txt"), "transforms": [normalize], "mode": "val"},
         "model": {"type": "FarSeg", "backbone": "ResNet18", "num_classes": 4, "in_channels": 8},
         "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]},
