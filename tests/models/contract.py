@@ -26,6 +26,11 @@ SIZES = [(64, 96), (97, 61), (33, 32), (1, 1)]
 #: sizes at which its static graphs are compared with it
 GRAPH_SIZES = [(64, 64), (97, 61), (5, 7)]
 
+#: an encoder that is quickly built, traced and trained; the encoders themselves have a contract of their own
+TINY = {"type": "ShuffleNetV2", "width": 0.5}
+#: torchvision's shufflenet_v2_x0_5 without its last layers; maps of 24, 48, 96 and 192 channels
+TINY_PARAMETERS = 1_366_792 - 1_025_000 - 192 * 1024 - 2 * 1024
+
 # building and tracing are what costs time, so the last of both is shared by the tests of its class
 _models: dict[str, paddle.nn.Layer] = {}
 _graphs: dict[str, Path] = {}

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contract import ModelContract
+from contract import TINY, TINY_PARAMETERS, ModelContract
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
 from paddle_rsseg.models.cost import learnable
 
-SMALL = {"type": "BiSeNet", "backbone": "ResNet18", "spatial_channels": (8, 16, 32), "channels": 32}
+SMALL = {"type": "BiSeNet", "backbone": TINY, "spatial_channels": (8, 16, 32), "channels": 32}
 
-#: ResNet-18 without its classifier, and the third block that its last stage has with a multi-grid
-ENCODER = 11_689_512 - 513_000 + 2 * (9 * 512 * 512 + 2 * 512)
 SPATIAL = (9 * 3 * 8 + 16) + (9 * 8 * 16 + 32) + (9 * 16 * 32 + 64)
-#: of maps of 256 and 512 channels, reduced by 16, and their classifiers
-REFINEMENTS = (256 * 16 + 32 + 16 * 256 + 256) + (512 * 32 + 64 + 32 * 512 + 512)
-AUXILIARY = (256 * 16 + 16) + (512 * 16 + 16)
+#: of maps of 96 and 192 channels, reduced by 16, and their classifiers
+REFINEMENTS = (96 * 6 + 12 + 6 * 96 + 96) + (192 * 12 + 24 + 12 * 192 + 192)
+AUXILIARY = (96 * 16 + 16) + (192 * 16 + 16)
 ATTENTION = 2 * (32 * 4 + 4) + (32 * 32 + 32) + 1
 UP_AND_CLASSIFIER = (16 * 32 * 32 + 64) + (32 * 16 + 16)
 
@@ -26,8 +24,8 @@ class TestBiSeNetSplit(ModelContract):
     spec = {**SMALL, "context_channels": 16}
     train_outputs = 3
     parameters = (
-        ENCODER + SPATIAL + REFINEMENTS + AUXILIARY
-        + (9 * 768 * 16 + 32) + (16 * 2 + 2 + 2 * 16 + 16)  # the context's fusion
+        TINY_PARAMETERS + SPATIAL + REFINEMENTS + AUXILIARY
+        + (9 * 288 * 16 + 32) + (16 * 2 + 2 + 2 * 16 + 16)  # the context's fusion
         + (48 * 32 + 64) + ATTENTION + UP_AND_CLASSIFIER
     )  # fmt: skip
 
@@ -36,9 +34,9 @@ class TestBiSeNetBaselineWithPyramid(ModelContract):
     spec = {**SMALL, "wiring": "baseline", "bins": (1, 3, 6)}
     train_outputs = 3
     parameters = (
-        ENCODER + SPATIAL + REFINEMENTS + AUXILIARY
-        + 3 * (512 * 170 + 2 * 170)  # the pyramid
-        + (9 * (32 + 768 + 3 * 170) * 32 + 64) + (32 * 4 + 4 + 4 * 32 + 32)  # the fusion of everything
+        TINY_PARAMETERS + SPATIAL + REFINEMENTS + AUXILIARY
+        + 3 * (192 * 64 + 2 * 64)  # the pyramid
+        + (9 * (32 + 288 + 3 * 64) * 32 + 64) + (32 * 4 + 4 + 4 * 32 + 32)  # the fusion of everything
         + (32 * 32 + 64) + ATTENTION + UP_AND_CLASSIFIER
     )  # fmt: skip
 

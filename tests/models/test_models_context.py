@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract, image
+from contract import TINY, TINY_PARAMETERS, ModelContract, image
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
@@ -13,16 +13,13 @@ from paddle_rsseg.models.aspp import JointASPP
 from paddle_rsseg.models.cost import learnable
 from paddle_rsseg.models.deeplabv3 import WIRINGS
 
-RESNET18 = 11_176_512
-DEEP_STEM_18 = {"type": "ResNet18_vc", "contract_dilation": False}
-
 
 class TestDANet(ModelContract):
     """With everything that can be added."""
 
     spec = {
         "type": "DANet",
-        "backbone": "ResNet18",
+        "backbone": TINY,
         "channels": 32,
         "squeeze": 4,
         "branch_heads": True,
@@ -33,24 +30,24 @@ class TestDANet(ModelContract):
 
 
 class TestPSPNet(ModelContract):
-    spec = {"type": "PSPNet", "backbone": "ResNet18", "channels": 32, "aux_channels": 32}
+    spec = {"type": "PSPNet", "backbone": TINY, "channels": 32, "aux_channels": 32}
     train_outputs = 2
     parameters = (
-        RESNET18
-        + 4 * (512 * 32 + 2 * 32)
-        + ((512 + 4 * 32) * 32 * 9 + 2 * 32)
+        TINY_PARAMETERS
+        + 4 * (192 * 32 + 2 * 32)
+        + ((192 + 4 * 32) * 32 * 9 + 2 * 32)
         + (32 * 16 + 16)
-        + (256 * 32 * 9 + 2 * 32)
+        + (96 * 32 * 9 + 2 * 32)
         + (32 * 16 + 16)
     )
 
 
 class TestDeepLabV3(ModelContract):
-    spec = {"type": "DeepLabV3", "wiring": "naic", "backbone": DEEP_STEM_18, "channels": 32}
+    spec = {"type": "DeepLabV3", "wiring": "naic", "backbone": TINY, "channels": 32}
 
 
 class TestDenseASPP(ModelContract):
-    spec = {"type": "DenseASPP", "backbone": DEEP_STEM_18, "hidden": 32, "growth": 16}
+    spec = {"type": "DenseASPP", "backbone": TINY, "hidden": 32, "growth": 16}
 
 
 def size(model) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract, image
+from contract import TINY, TINY_PARAMETERS, ModelContract, image
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
@@ -15,24 +15,24 @@ from paddle_rsseg.models.deeplabv3plus import WIRINGS
 
 
 class TestDefault(ModelContract):
-    spec = {"type": "DeepLabV3Plus", "backbone": "ResNet18"}
-    # 11,176,512 ResNet18 + ASPP 1×1, three 3×3, mean and fusion + low level + decoder + 16 classes
+    spec = {"type": "DeepLabV3Plus", "backbone": TINY, "channels": 64}
+    # encoder + ASPP 1×1, mean, three 3×3 and fusion + low level + decoder + 16 classes
     parameters = (
-        11_176_512
-        + (512 * 256 + 512) * 2
-        + 3 * (512 * 256 * 9 + 512)
-        + (5 * 256 * 256 + 512)
-        + (64 * 48 + 96)
-        + (304 * 256 * 9 + 512)
-        + (256 * 256 * 9 + 512)
-        + (256 * 16 + 16)
+        TINY_PARAMETERS
+        + (192 * 64 + 128) * 2
+        + 3 * (192 * 64 * 9 + 128)
+        + (5 * 64 * 64 + 128)
+        + (24 * 48 + 96)
+        + (112 * 64 * 9 + 128)
+        + (64 * 64 * 9 + 128)
+        + (64 * 16 + 16)
     )
 
 
 class TestMmseg(ModelContract):
     """Separable, wide, with the second output."""
 
-    spec = {"type": "DeepLabV3Plus", "backbone": "ResNet18", "wiring": "mmseg", "channels": 64}
+    spec = {"type": "DeepLabV3Plus", "backbone": TINY, "wiring": "mmseg", "channels": 64}
     train_outputs = 2
 
 

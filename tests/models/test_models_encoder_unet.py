@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract
+from contract import TINY, ModelContract
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
@@ -14,7 +14,7 @@ from paddle_rsseg.models.encoder_unet import UNetPlusPlusHead
 
 
 class TestEncoderUNet(ModelContract):
-    spec = {"type": "EncoderUNet", "backbone": "ResNet18", "channels": [32, 24, 16, 8, 8]}
+    spec = {"type": "EncoderUNet", "backbone": TINY, "channels": [32, 24, 16, 8, 8]}
 
 
 class TestEncoderUNetPlusPlus(ModelContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import CLASSES, ModelContract, image
+from contract import CLASSES, TINY, TINY_PARAMETERS, ModelContract, image
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.losses import build_loss
@@ -16,7 +16,6 @@ from paddle_rsseg.training.build import seed_all
 from paddle_rsseg.weights import load_pretrained, save_weights
 
 POINTS = {"points": 40, "refined": 60}
-TINY = {"type": "ShuffleNetV2", "width": 0.5}
 DEEPLAB = {"type": "DeepLabV3Plus", "backbone": TINY, "channels": 16, "low_level_channels": 8}
 SMALL = {"type": "PointRend", "model": DEEPLAB, "channels": 16, **POINTS}
 
@@ -47,10 +46,9 @@ class TestRendUNet(PointContract):
     spec = {"type": "RendUNet", "backbone": TINY, "channels": 8, "point_channels": 16, **POINTS}
     train_outputs = 4
     aux_shapes = {i: [CLASSES + 2, 40, 1] for i in (1, 2, 3)}
-    # torchvision's shufflenet_v2_x0_5 without its last layers, two convolutions of the image, scSE, classifier, three
-    # heads of three layers and a classifier
+    # two convolutions of the image, scSE, classifier, three heads of three layers and a classifier
     parameters = (
-        (1_366_792 - 1_025_000 - 192 * 1024 - 2 * 1024)
+        TINY_PARAMETERS
         + (3 * 9 * 8 + 16)
         + (8 * 9 * 8 + 16)
         + (192 * 48 + 48 + 48 * 192 + 192)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract, image
+from contract import TINY, ModelContract, image
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
 
-SMALL = {"type": "RDFNet", "backbone": "ResNet18", "channels": 8}
+SMALL = {"type": "RDFNet", "backbone": TINY, "channels": 8}
 
 
 class TestRDFNet(ModelContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract
+from contract import TINY, ModelContract
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
@@ -13,7 +13,7 @@ from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.cost import learnable
 from paddle_rsseg.models.refinenet import ChainedPooling
 
-SMALL = {"type": "RefineNet", "backbone": "ResNet18", "channels": 8}
+SMALL = {"type": "RefineNet", "backbone": TINY, "channels": 8}
 
 
 class TestRefineNet(ModelContract):
@@ -57,19 +57,20 @@ def test_pooling_link_by_link():
 
 
 def test_what_comes_with_a_wiring_and_what_is_given():
-    plain, cascade = (create_model({**SMALL, "wiring": wiring}) for wiring in ("drsleep", "cascade"))
+    small = {**SMALL, "backbone": "ResNet18"}
+    plain, cascade = (create_model({**small, "wiring": wiring}) for wiring in ("drsleep", "cascade"))
     assert (plain.min_multiple, cascade.min_multiple) == (32, 16)
     assert (plain.align_corners, cascade.align_corners) == (False, True)
     assert [model.backbone.bn1._momentum for model in (plain, cascade)] == [0.9, 0.99]
     assert [model.head.dropout.p for model in (plain, cascade)] == [0.5, 0.0]
     other = create_model(
-        {**SMALL, "wiring": "cascade", "output_stride": 32, "pool_stages": 3, "dropout": 0.2, "norm_momentum": 0.5}
+        {**small, "wiring": "cascade", "output_stride": 32, "pool_stages": 3, "dropout": 0.2, "norm_momentum": 0.5}
     )
     assert other.min_multiple == 32
     assert len(other.head.blocks[0].pooling.convs) == 3
     assert (other.head.dropout.p, other.backbone.bn1._momentum) == (0.2, 0.5)
     built = build_backbone("ResNet18", in_channels=4)
-    assert create_model({**SMALL, "backbone": built}).in_channels == 4
+    assert create_model({**small, "backbone": built}).in_channels == 4
 
 
 def test_an_unknown_wiring_is_named():

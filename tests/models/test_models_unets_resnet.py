@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import ModelContract
+from contract import TINY, ModelContract
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
@@ -17,7 +17,7 @@ VGG = {"type": "VGG16_bn", "width": 12}
 
 
 class TestSCSEUNet(ModelContract):
-    spec = {"type": "SCSEUNet", "backbone": "ResNet18"}
+    spec = {"type": "SCSEUNet", "backbone": TINY}
 
 
 class TestUNetResNetAE(ModelContract):
@@ -25,7 +25,7 @@ class TestUNetResNetAE(ModelContract):
 
 
 class TestCENet(ModelContract):
-    spec = {"type": "CENet", "backbone": "ResNet18"}
+    spec = {"type": "CENet", "backbone": TINY}
 
 
 class TestSegNet(ModelContract):

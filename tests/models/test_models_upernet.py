@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from contract import CLASSES, ModelContract
+from contract import CLASSES, TINY, ModelContract
 
 from paddle_rsseg.models import create_model
 from paddle_rsseg.models.backbones.swin import Swin
@@ -37,7 +37,7 @@ class TestUPerNet(ModelContract):
 
 class TestUPerNetOfSmp(ModelContract):
     spec = {
-        "type": "UPerNet", "backbone": "ResNet18", "channels": 16, "dropout": 0.0, "norm_maps": True,
+        "type": "UPerNet", "backbone": TINY, "channels": 16, "dropout": 0.0, "norm_maps": True,
         "align_corners": True, "aux_head": False,
     }  # fmt: skip
 
