@@ -37,8 +37,9 @@ def hrnet_ocr(meta: Meta) -> Original:
 
 @original("naic/danet_*")
 def danet(meta: Meta) -> Original:
-    # Rounding grows too fast: on ResNeSt 1e-15 in all weights moves the loss after three updates by 7e-5, on ResNeXt
-    # 1e-14 by 1.5e-3, and 1e-4 is allowed
+    # Rounding grows too fast: 1e-4 is allowed after three updates. On ResNeXt the network of PyTorch's own modules is
+    # 8e-4 to 1.0e-3 away from the file, as its processor's instructions sum, and with 1e-15 in all weights 2.4e-4 to
+    # 2.9e-3. On ResNeSt the same in ours moves the loss by 8e-5: from 1.03e-4 away to 3e-5.
     followed = 2 if "resnest" in meta["model"] or "resnext" in meta["model"] else None
     return Original(context.naic_danet(meta), cross_entropy(), followed=followed)
 
