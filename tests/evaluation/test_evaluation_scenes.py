@@ -127,6 +127,15 @@ def test_a_hole_is_no_data_and_a_wrong_size_is_told():
     assert pixels.shape == (6, 10, 1)
     np.testing.assert_array_equal(valid, pixels[..., 0] == 1)
     assert valid.sum() == 32
+    # where pieces overlap the upper left one counts; its pixels without data are without
+    first, second = np.full((4, 4, 1), 5, np.uint8), np.full((4, 4, 1), 7, np.uint8)
+    first[3, 3] = 0
+    pieces = [(Window(2, 6, 2, 6), ArrayRaster(second)), (Window(0, 4, 0, 4), ArrayRaster(first, nodata=0))]
+    pixels, valid = Mosaic("scene", pieces).read_valid()
+    assert (pixels[:3, :3] == 5).all()
+    assert not valid[3, 3]
+    assert valid[2, 2:4].all()
+    assert pixels[4, 4] == 7
     with pytest.raises(RssegError, match=r"4×4 pixels \(height × width\).*5×5, as its name says"):
         Mosaic("scene", [(Window(0, 5, 0, 5), piece)]).read()
 
