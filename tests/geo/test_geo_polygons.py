@@ -97,6 +97,25 @@ def test_simplified_polygons_are_a_coverage_with_the_same_neighbours(case, block
     assert sorted(shapely.get_num_interior_rings(shapes)) == sorted(shapely.get_num_interior_rings(exact))
 
 
+@settings(max_examples=30, deadline=None)
+@given(maps, st.integers(1, 25))
+def test_classes_that_are_not_written_hold_the_borders_all_the_same(case, block):
+    labels = make(case)
+    some, of, _, _ = collect(labels, block, wanted=[1], simplify=lambda row: (1.5, 1.0, 1.0))
+    shapes, labels_of, _, _ = collect(labels, block, wanted=range(256), simplify=lambda row: (1.5, 1.0, 1.0))
+    assert (of == 1).all()
+    assert sorted(shapely.to_wkb(some)) == sorted(shapely.to_wkb(shapes[labels_of == 1]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(maps, st.integers(1, 25), st.floats(0.1, 20), st.floats(0.1, 20))
+def test_pixels_that_are_not_square_keep_their_whole_numbers(case, block, width, height):
+    shapes, _, _, _ = collect(make(case), block, wanted=range(256), simplify=lambda row: (width, width, height))
+    corners = shapely.get_coordinates(shapes)
+    np.testing.assert_array_equal(corners, np.rint(corners))
+    assert shapely.coverage_is_valid(shapes)
+
+
 def contacts(shapes, labels, areas):
     """For every pair of regions that share a border, what they are; a region is told by label and area."""
     tree = shapely.STRtree(shapes)
