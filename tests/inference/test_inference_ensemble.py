@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -375,3 +379,59 @@ def test_the_fingerprint_is_of_the_file_and_of_every_member(networks, tmp_path):
         (tmp_path / "c.yml").write_text(f"rate: {rate}")
         seen.add(fingerprint(write(tmp_path, members=[{"model": "first.safetensors", "config": "c.yml"}])))
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize("size", [None, (96, 128)])
+def test_a_back_end_that_forgets_computes_the_same(networks, tmp_path, size):
+    from paddle_rsseg.inference.backends import PaddleInferenceBackend, save_static
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import load_weights, read_weights
+
+    model = create_model(read_weights(networks / "first.safetensors")[1]["model"])
+    load_weights(model, networks / "first.safetensors")
+    save_static(model, tmp_path, 3, size)
+    usual, frugal = (PaddleInferenceBackend(tmp_path, frugal=frugal) for frugal in (False, True))
+    batch = np.random.default_rng(0).standard_normal((2, 3, 96, 128), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(frugal(batch), usual(batch))
+
+
+PEAK = """
+    import re, sys
+    from pathlib import Path
+    import numpy as np
+    import paddle_rsseg as rs
+
+    def memory(field):
+        return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+    predictor = rs.Predictor(sys.argv[1], backend="paddle", device="cpu")
+    predictor.predict(np.zeros((32, 32, 3), np.uint8))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = memory("VmRSS")
+    predictor.predict(np.random.default_rng(0).integers(0, 256, (640, 1280, 3), np.uint8))
+    print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="starts the peak anew by /proc")
+def test_memory_is_that_of_one_network(tmp_path):
+    from paddle_rsseg import runtime
+    from paddle_rsseg.models import create_model
+    from paddle_rsseg.weights import save_weights
+
+    component, spec = {"type": "FarSeg", "backbone": "ResNet18", "num_classes": 16}, InferenceSpec(16)
+    described = {"model": component, "inference": spec.to_dict()}
+    save_weights(tmp_path / "model.safetensors", create_model(component).state_dict(), described)
+    rs.export(tmp_path / "model.safetensors", save_dir=tmp_path / "export")
+
+    def above(members: int) -> int:
+        path = write(tmp_path, crop_size=640, stride=640, members=[{"model": "export"}] * members)
+        command = [sys.executable, "-c", textwrap.dedent(PEAK), str(path)]
+        env = {**os.environ, **runtime.heap_environment({})}  # as the commands set it
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+        return int(done.stdout.split()[-1])
+
+    one, three = above(1), above(3)
+    assert three < 1.25 * one, f"{one} MB for one network, {three} MB for three in turn"
