@@ -85,12 +85,9 @@ def convert(graph: Path, parameters: Path, target: Path) -> Path:
         copy = Path(directory) / "model.json"  # Paddle itself refuses what is written here
         copy.write_text(json.dumps(_single_precision(json.loads(graph.read_text(encoding="utf-8")))), encoding="utf-8")
         written = copy.with_suffix(".onnx")
-        # paddle2onnx aborts the process that meets an operator it does not know, so that is another one
-        command = [sys.executable, "-c", CONVERSION, str(copy), str(parameters.resolve()), str(written), str(OPSET)]
-        environment = {**os.environ, "MALLOC_PERTURB_": GARBAGE}
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
-        if done.returncode or not written.is_file():
-            raise _refusal(graph, done.stderr + done.stdout)
+        code, said = _run_conversion(str(copy), str(parameters.resolve()), str(written), str(OPSET))
+        if code or not written.is_file():
+            raise _refusal(graph, said)
         model = onnx.load_model(str(written))
     _name_ends(model)
     onnx.save(model, str(target))
@@ -105,6 +102,14 @@ graph, parameters, target, opset = sys.argv[1:]
 data = paddle2onnx.export(graph, parameters, None, int(opset), optimize_tool="none")
 open(target, "wb").write(data)
 """
+
+
+def _run_conversion(*arguments: str) -> tuple[int, str]:
+    """Exit code of :data:`CONVERSION`, and what it printed; paddle2onnx aborts the process that meets an operator it
+    does not know, so that is another one."""
+    command, environment = [sys.executable, "-c", CONVERSION, *arguments], {**os.environ, "MALLOC_PERTURB_": GARBAGE}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
+    return done.returncode, done.stderr + done.stdout
 
 
 def _refusal(graph: Path, said: str) -> RssegError:
