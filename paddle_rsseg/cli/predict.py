@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
-from paddle_rsseg.geo.writer import FORMATS
 from paddle_rsseg.inference.products import DTYPES
 from paddle_rsseg.inference.spec import InferenceSpec
 
 NEEDS_PADDLE = True
+#: as in ``geo.writer`` and ``geo.vectorfile``, which are not imported for ``--help``
+FORMATS = ("auto", "tif", "cog", "png")
+VECTORS = ("gpkg", "geojson", "fgb")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--product_type", choices=DTYPES, default="uint8", help="numbers of products; uint8: 0 to 250, 255 is no data"
     )
+    what.add_argument(
+        "--vectors", choices=VECTORS,
+        help="also polygons with class, area and mean confidence, exactly those of the map (docs/vectors.md)",
+    )  # fmt: skip
     what.add_argument("--no_overlay", action="store_true", help="no picture of the image under its map")
     what.add_argument(
         "--probability", type=int, metavar="CLASS",
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int | None:
 
     outputs = Outputs(
         overlay=not args.no_overlay, products=Products(tuple(args.products), args.product_type),
-        probability=args.probability, file_format=args.format,
+        probability=args.probability, file_format=args.format, vectors=args.vectors,
     )  # fmt: skip
     images = find_images(Path(args.image_path), Path(args.save_dir))
     settings = None

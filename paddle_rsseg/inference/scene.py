@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 from paddle_rsseg.data.files import remove_parts, write_whole
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.geo.overlay import write_overlay
+from paddle_rsseg.geo.vectorfile import FORMATS as VECTORS
+from paddle_rsseg.geo.vectorfile import check_vector_path, need_vector_packages
+from paddle_rsseg.geo.vectorize import vectorize
 from paddle_rsseg.geo.writer import FORMATS, write_label_raster, write_product
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.fanout import fan_out
@@ -35,9 +38,11 @@ class Outputs:
         products: ``name_probabilities.tif``, ``name_confidence.tif``, ….
         probability: a class whose probability alone is written, float32 in ``name_probability.tif``; nothing else is.
         file_format: one of :data:`paddle_rsseg.geo.writer.FORMATS`.
+        vectors: also the map's polygons, ``name_polygons.gpkg`` or another of
+            :data:`paddle_rsseg.geo.vectorfile.FORMATS`; brings the product ``confidence``, whose means they carry.
 
     Raises:
-        RssegError: an unknown format, or ``probability`` beside products.
+        RssegError: an unknown format, ``probability`` beside other things, polygons without a map.
     """
 
     labels: bool = True
@@ -45,8 +50,15 @@ class Outputs:
     products: Products = NONE
     probability: int | None = None
     file_format: str = "auto"
+    vectors: str | None = None
 
     def __post_init__(self) -> None:
+        if self.vectors is not None:
+            if self.vectors not in VECTORS:
+                raise RssegError("vectors", repr(self.vectors), ", ".join(VECTORS))
+            if self.probability is not None or not self.labels:
+                raise RssegError("vectors", "without a label map", "with one", "polygons are made of it")
+            need_vector_packages()
         if self.file_format not in FORMATS:
             raise RssegError("format", repr(self.file_format), ", ".join(FORMATS))
         if self.probability is not None and self.products:
@@ -57,6 +69,8 @@ class Outputs:
         """What the engine is asked for."""
         if self.probability is not None:
             return Products(("probabilities",), classes=(self.probability,))
+        if self.vectors is not None and "confidence" not in self.products.names:
+            return replace(self.products, names=(*self.products.names, "confidence"))
         return self.products
 
 
@@ -93,6 +107,8 @@ class Scene:
         self.engine, self.outputs = engine, outputs
         self.raster = engine.open(path)
         self.stem = Path(save_dir) / name
+        if outputs.vectors is not None:
+            check_vector_path(self._polygons, self.raster.crs)
         kind = "label" if outputs.probability is None else "probability"
         book = Path(save_dir) / BOOKS / f"{name}_{kind}"
         self._done = book.with_name(f"{book.name}.json")
@@ -156,6 +172,10 @@ class Scene:
         if self.outputs.overlay and self.outputs.labels and self.outputs.probability is None:
             picture = self.stem.with_name(f"{self.stem.name}_overlay.jpg")
             files.append(write_overlay(picture, self.raster, files[0], self.engine.spec))
+        if self.outputs.vectors is not None:
+            confidence = files[1 + self.outputs.computed.names.index("confidence")]
+            vectorize(files[0], self._polygons, confidence=confidence)
+            files.append(self._polygons)
         for file in files:
             remove_parts(file)
         if not self._known:
@@ -164,6 +184,10 @@ class Scene:
         write_whole(self._done, json.dumps({"job": self._job, "files": states}).encode())
         self.journal.remove()
         return files
+
+    @property
+    def _polygons(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}_polygons.{self.outputs.vectors}")
 
     def _writers(self, raster: Any) -> list[Callable[[Iterator[Band]], Any]]:
         """One for each file."""
