@@ -97,7 +97,7 @@ def write_miniature(data, spec):
 
 def smaller(settings):
     """Overrides that shrink sizes and leave out weights to be fetched."""
-    opts = ["batch_size=2"]
+    opts = ["batch_size=2", f"accumulate={min(settings.accumulate, 2)}"]
     for i, transform in enumerate(settings.train_dataset.args["transforms"]):
         for key, side in (("crop_size", SIZE // 2), ("target_size", SIZE)):
             if key in transform:
