@@ -10,6 +10,8 @@ import pytest
 from backbone_contract import BackboneContract, image
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference.backends import methods_converted_once
 from paddle_rsseg.models.backbones import build_backbone
 from paddle_rsseg.models.backbones.chain import dilated
 from paddle_rsseg.models.backbones.efficientnet import conv_padding
@@ -174,15 +176,16 @@ def test_drop_connect_grows_with_depth_and_works_in_training_alone():
 def test_onnx_of_any_size_equals_the_encoder(padding, tmp_path):
     """Padding that depends on the size of the image, computed inside the graph."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    paddle2onnx = pytest.importorskip("paddle2onnx")
+    pytest.importorskip("paddle2onnx")
     encoder = build_backbone({"type": "EfficientNetB0", "padding": padding})
     randomise(encoder)
     encoder.eval()
     spec = paddle.static.InputSpec([None, 3, None, None], "float32")
-    static = paddle.jit.to_static(copy.deepcopy(encoder), full_graph=True, input_spec=[spec])
-    paddle.jit.save(static, str(tmp_path / "m"))
-    paddle2onnx.export(str(tmp_path / "m.json"), str(tmp_path / "m.pdiparams"), str(tmp_path / "m.onnx"), 17)
-    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    with methods_converted_once():
+        static = paddle.jit.to_static(copy.deepcopy(encoder), full_graph=True, input_spec=[spec])
+        paddle.jit.save(static, str(tmp_path / "m"))
+    path = onnx.convert(tmp_path / "m.json", tmp_path / "m.pdiparams", tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(path))
     for size in [(64, 96), (97, 61), (5, 7)]:
         x = image(encoder, size)
         with paddle.no_grad():
