@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -59,9 +60,9 @@ def test_no_smaller_size_ends_earlier(extents, workers):
 
 
 def test_one_scene_is_shared_by_all_and_many_scenes_are_cut_coarsely():
-    scene = Extent(38, 39, 1)  # 20,000 × 20,000 in windows of 896, one 512 apart
+    scene = Extent(39, 39, 1)  # 20,000 × 20,000 in windows of 896, one 512 apart
     assert unit_size([scene], 4) == 10
-    assert unit_size([scene], 38) == 1
+    assert unit_size([scene], 39) == 1
     many = unit_size([scene] * 1000, 8)
     assert scene.lead / (scene.lead + many) <= WASTE
     assert unit_size([Extent(400, 9, 0)] * 1000, 3) == 8
@@ -87,3 +88,22 @@ def test_an_image_that_is_seen_whole_is_one_unit():
 def test_nothing_to_do(extents):
     assert unit_size(extents, 3) == 1
     assert shares(extents, 2) == [[], []]
+
+
+def test_the_table_of_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    table = page.split("| scenes | workers |")[1].split("\n\n")[0]
+    rows = [[cell.strip(" %").replace(",", "") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert len(rows) == 6
+    window, assembly = 5.2, 29  # seconds
+    scene = extent(InferenceSpec(2, window=(896, 896), stride=(512, 512)), 20000, 20000, 39)
+    for row in rows:
+        scenes, workers = int(row[0]), int(row[1])
+        size = unit_size([scene] * scenes, workers)
+        each = len(list(cut(0, scene.bands, (), size)))
+        time = -(-scenes * each // workers) * (size + scene.lead) * scene.columns * window
+        time += -(-scenes // workers) * assembly
+        alone = scenes * (scene.bands * scene.columns * window + assembly)
+        found = [scenes * each, size, round(100 * (each - 1) * scene.lead / scene.bands)]
+        found += [round(time / 60), round(100 * alone / workers / time)]
+        assert [int(cell.removesuffix(" min")) for cell in row[2:]] == found
