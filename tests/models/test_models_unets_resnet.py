@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from contract import TINY, ModelContract
+from contract import CLASSES, TINY, ModelContract
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.models import create_model
 from paddle_rsseg.models.backbones import build_backbone
+from paddle_rsseg.models.backbones.resnet import BasicBlock, ResNet
 from paddle_rsseg.models.cenet import MaxPoolingPyramid
 from paddle_rsseg.models.cost import learnable
 
@@ -21,7 +22,14 @@ class TestSCSEUNet(ModelContract):
 
 
 class TestUNetResNetAE(ModelContract):
-    spec = {"type": "UNetResNetAE", "backbone": "ResNet18", "width": 16}
+    """On a ResNet, which it insists on, of one block a stage."""
+
+    spec = {"type": "UNetResNetAE", "width": 16}
+
+    def build(self, **overrides):
+        paddle.seed(0)
+        encoder = ResNet(BasicBlock, (1, 1, 1, 1), overrides.pop("in_channels", 3), finest_stride=2)
+        return create_model({**self.spec, "num_classes": CLASSES, "backbone": encoder, **overrides})
 
 
 class TestCENet(ModelContract):
