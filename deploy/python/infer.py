@@ -35,7 +35,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
-        "--config", required=True, type=Path, help="deploy.yaml of the exported model, or its directory"
+        "--config",
+        required=True,
+        type=Path,
+        help="deploy.yaml of the exported model, or its directory; or the YAML of an ensemble of such",
     )
     parser.add_argument(
         "--image_path", required=True, type=Path, help="an image, a directory, or a .txt list of images"
@@ -61,28 +64,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     images = find_images(args.image_path, args.save_dir)
-    directory = args.config if args.config.is_dir() else args.config.parent
 
     # late, so that --help and a mistyped path do not wait for Paddle
-    from paddle_rsseg.inference.load import read_deploy
-    from paddle_rsseg.inference.predictor import Predictor
     from paddle_rsseg.inference.scene import Outputs
 
-    spec = read_deploy(args.config)
-    verify(args.config, args.backend)
     started = time.perf_counter()
-    network = Timed(open_network(directory, args))
-    predictor = Predictor(network, spec, batch_size=args.batch_size, blend=args.window_weights, **augmentation(args))
+    predictor, networks = open_predictor(args)
     if args.benchmark:
         print(f"model loaded in {time.perf_counter() - started:.2f} s")
         # the first window also prepares the operators; its time belongs to no image
         started = time.perf_counter()
         batch = predictor.engine.batch_size
-        network(np.zeros((batch, spec.in_channels, *spec.window), np.float32))
+        for network in networks:
+            network(np.zeros((batch, network.spec.in_channels, *network.spec.window), np.float32))
         print(f"warmed up with a batch of {batch} in {time.perf_counter() - started:.2f} s")
     failed = 0
     for path, name in images:
-        network.seconds, network.windows, started = 0.0, 0, time.perf_counter()
+        for network in networks:
+            network.seconds, network.windows = 0.0, 0
+        started = time.perf_counter()
         try:
             written = predictor.predict_file(path, args.save_dir, name, outputs=Outputs(overlay=not args.no_overlay))
         except RssegError as error:  # the other images are none the worse for it
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path} → {', '.join(map(str, written))}")
         if args.benchmark:
             total = time.perf_counter() - started
-            print(f"  {total:.3f} s, of which the network {network.seconds:.3f} s for {network.windows} windows")
+            seconds, windows = (sum(getattr(network, name) for network in networks) for name in ("seconds", "windows"))
+            print(f"  {total:.3f} s, of which the network {seconds:.3f} s for {windows} windows")
     if failed:
         print(f"{failed} of {len(images)} images failed", file=sys.stderr)
     return 2 if failed else 0
@@ -103,7 +104,35 @@ def augmentation(args: argparse.Namespace) -> dict[str, Any]:
     return {key: tuple(getattr(args, key)) for key in ("views", "scales") if getattr(args, key)}
 
 
-def open_network(directory: Path, args: argparse.Namespace) -> Any:
+def open_predictor(args: argparse.Namespace) -> tuple[Any, list[Timed]]:
+    """The predictor, and stop watches around its networks: one, or those of an ensemble."""
+    from paddle_rsseg.inference.ensemble_file import is_ensemble, read_ensemble
+    from paddle_rsseg.inference.load import read_deploy
+    from paddle_rsseg.inference.predictor import Predictor
+
+    said = {"batch_size": args.batch_size, "blend": args.window_weights, **augmentation(args)}
+    if not is_ensemble(args.config):
+        spec = read_deploy(args.config)
+        verify(args.config, args.backend)
+        predictor = Predictor(open_network(args), spec, **said)
+        scorers = [predictor.engine.score]
+    else:
+        for member in read_ensemble(args.config).members:
+            file = member.model.suffix == ".onnx"
+            export = member.model.parent if file else member.model
+            read_deploy(export)
+            verify(export, "onnx" if file else member.backend or args.backend)
+        predictor = Predictor(
+            args.config, backend=args.backend, device=args.device, threads=args.cpu_threads, **said
+        )  # fmt: skip
+        scorers = [turn.score for turn in predictor.engine.score.turns]
+    for scorer in scorers:
+        scorer.backend = Timed(scorer.backend, scorer.spec)
+    return predictor, [scorer.backend for scorer in scorers]
+
+
+def open_network(args: argparse.Namespace) -> Any:
+    directory = args.config if args.config.is_dir() else args.config.parent
     if args.backend == "onnx":
         from paddle_rsseg.inference.onnx import OnnxBackend
 
@@ -119,9 +148,8 @@ def open_network(directory: Path, args: argparse.Namespace) -> Any:
 class Timed:
     """A back end that notes how long it computed."""
 
-    def __init__(self, backend: Any):
-        self.backend = backend
-        self.default_batch = backend.default_batch
+    def __init__(self, backend: Any, spec: Any):
+        self.backend, self.spec = backend, spec
         self.seconds = 0.0
         self.windows = 0
 

@@ -131,12 +131,14 @@ def open_ensemble(
     backend: str = "auto",
     device: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    threads: int | None = None,
 ) -> Ready:
     """The networks of an ensemble's YAML, loaded, and their description as one.
 
     Args:
         spec: of a configuration; says how images are read and cut where the YAML does not.
         backend, device: of members that do not name a back end themselves.
+        threads: of each compiled network.
         changes: fields of the description to replace; those of a network, its views say, in every member.
 
     Raises:
@@ -147,18 +149,17 @@ def open_ensemble(
     changes = dict(changes or {})
     own = {key: changes.pop(key) for key in OWN if key in changes}
     average = changes.pop("average", file.average)
-    opened = []
+    opened: list[Ready] = []
+    frugal = len(file.members) > 1
     for member in file.members:
-        opened.append(_open(member, average, backend, device, own, frugal=len(file.members) > 1))
+        opened.append(_open(member, average, own, backend, device, frugal=frugal, threads=threads))
         _check_classes(file, opened[0].spec, member, opened[-1].spec)
     together = _together(file, [ready.spec for ready in opened], average, spec, changes)
     turns = [_turn(member, ready, together) for member, ready in zip(file.members, opened, strict=True)]
     return Ready(Ensemble(turns, [member.weight for member in file.members]), together, str(path))
 
 
-def _open(
-    member: Member, average: str, backend: str, device: str | None, own: Mapping[str, Any], frugal: bool
-) -> Ready:
+def _open(member: Member, average: str, own: Mapping[str, Any], backend: str, device: str | None, **how: Any) -> Ready:
     if average == "logits" and member.average == "probs":
         seen = "average: probs, but the ensemble averages logits"
         raise RssegError(member.place, seen, "logits too", "or average probabilities in the ensemble")
@@ -169,18 +170,12 @@ def _open(
         settings = load_config(member.config)
     changes = {**member.changes, **own, "average": member.average or average}
     try:
-        ready = open_model(
-            member.model, None, settings, member.backend or backend, device, frugal=frugal, **_not_none(changes)
-        )
+        ready = open_model(member.model, None, settings, member.backend or backend, device, **how, **changes)
         # what None means here is "as the file is", not "as the model says"
         nothing: dict[str, Any] = {key: None for key, value in changes.items() if value is None}
         return replace(ready, spec=replace(ready.spec, **nothing))
     except RssegError as error:
         raise RssegError(member.place, str(error)) from error
-
-
-def _not_none(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in changes.items() if value is not None}
 
 
 def _check_classes(file: EnsembleFile, first: InferenceSpec, member: Member, spec: InferenceSpec) -> None:

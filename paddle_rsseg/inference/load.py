@@ -65,6 +65,7 @@ def open_model(
     backend: str = "auto",
     device: str | None = None,
     frugal: bool = False,
+    threads: int | None = None,
     **changes: Any,
 ) -> Ready:
     """Whatever the caller has, ready to predict.
@@ -78,6 +79,7 @@ def open_model(
             :func:`paddle_rsseg.inference.backends.make_backend`.
         device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
         frugal: hold little memory between calls, for networks that take turns.
+        threads: of a compiled network on a CPU; None: every core this process may use.
         changes: fields of the spec to replace, such as ``window=(512, 512)``; None leaves a field.
 
     Raises:
@@ -85,7 +87,7 @@ def open_model(
     """
     changes = {key: value for key, value in changes.items() if value is not None}
     if isinstance(model, (str, Path)) and _is_export(Path(model)):
-        network, described = _open_export(Path(model), backend, device, frugal)
+        network, described = _open_export(Path(model), backend, device, frugal=frugal, threads=threads)
         return Ready(network, replace(spec or described, **changes), str(model))
     source = model if isinstance(model, (str, Path)) else type(model).__name__
     if spec is None and settings is not None:
@@ -95,7 +97,7 @@ def open_model(
     if isinstance(model, (str, Path)) and is_ensemble(Path(model)):
         from paddle_rsseg.inference.ensemble import open_ensemble
 
-        return open_ensemble(model, spec, backend, device, changes)
+        return open_ensemble(model, spec, backend, device, changes, threads)
     if isinstance(model, (str, Path)):
         model, stored = _build(model, settings, device or _device())
         if spec is not None:
@@ -110,7 +112,7 @@ def open_model(
     if paddle is not None and isinstance(model, paddle.nn.Layer):
         from paddle_rsseg.inference.backends import make_backend
 
-        model = make_backend(model, spec, backend, frugal=frugal)
+        model = make_backend(model, spec, backend, threads, frugal)
     return Ready(model, spec, str(source))
 
 
@@ -118,7 +120,7 @@ def _is_export(path: Path) -> bool:
     return path.name == DEPLOY_FILE or path.suffix == ".onnx" or (path / DEPLOY_FILE).is_file()
 
 
-def _open_export(path: Path, backend: str, device: str | None, frugal: bool) -> tuple[Any, InferenceSpec]:
+def _open_export(path: Path, backend: str, device: str | None, **how: Any) -> tuple[Any, InferenceSpec]:
     """The back end for an export directory, its ``deploy.yaml`` or its ``.onnx``, and its description."""
     if backend == "dynamic":
         seen = "dynamic with an exported model"
@@ -133,10 +135,10 @@ def _open_export(path: Path, backend: str, device: str | None, frugal: bool) -> 
         from paddle_rsseg.inference.onnx import OnnxBackend
 
         file = path if path.suffix == ".onnx" else directory
-        return OnnxBackend(file, device=device or _device(), frugal=frugal), described
+        return OnnxBackend(file, device=device or _device(), **how), described
     from paddle_rsseg.inference.backends import PaddleInferenceBackend
 
-    return PaddleInferenceBackend(directory, device=device or _device(), frugal=frugal), described
+    return PaddleInferenceBackend(directory, device=device or _device(), **how), described
 
 
 def _device() -> str:

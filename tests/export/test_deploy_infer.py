@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from paddle_rsseg.data.raster import Raster
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.weights import save_weights
 
@@ -76,7 +77,9 @@ def labels_in(directory):
     }
 
 
-def test_a_server_with_only_the_named_files(tmp_path, exported):
+@pytest.fixture
+def server(tmp_path, exported):
+    """A directory with an export and the files that deploy/README.md names."""
     server = tmp_path / "server"
     listed = re.search(r"```text\n(.*?)```", (ROOT / "deploy/README.md").read_text(), re.S)[1].split()
     assert "paddle_rsseg/inference/" in listed
@@ -84,6 +87,10 @@ def test_a_server_with_only_the_named_files(tmp_path, exported):
         (server / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if name.endswith("/") else shutil.copy)(ROOT / name, server / name)
     shutil.copytree(exported / "export", server / "export")
+    return server
+
+
+def test_a_server_with_only_the_named_files(tmp_path, exported, server):
     out, _, modules = infer(
         server, "--config", "export/deploy.yaml", "--image_path", exported / "images", "--save_dir", tmp_path / "maps",
         "--cpu_threads", 1, "--batch_size", 2, "--benchmark",
@@ -95,6 +102,23 @@ def test_a_server_with_only_the_named_files(tmp_path, exported):
     assert maps["a_label.png"].shape[:2] == (150, 97)
     assert "windows" in out
     assert (tmp_path / "maps" / "a_overlay.jpg").is_file()
+
+
+def test_an_ensemble_on_a_server(tmp_path, exported, server):
+    members = [{"model": "../export", "views": ["identity", "lr"]}, {"model": "../export/deploy.yaml", "weight": 2}]
+    (server / "maps").mkdir()
+    path = server / "maps/both.yml"
+    path.write_text(yaml.safe_dump({"average": "logits", "members": members}))
+    words = ("--config", path, "--image_path", exported / "images", "--save_dir", tmp_path / "maps", "--cpu_threads", 1)
+    out, _, modules = infer(server, *words, "--no_overlay", "--benchmark")
+    assert not [m for m in modules if m.startswith(("paddle_rsseg.config", "paddle_rsseg.models"))]
+    assert re.search(r"for (\d+) windows", out)
+    expected = rs.Predictor(path, device="cpu", threads=1).predict(exported / "images/a.png").labels
+    seen = Raster(tmp_path / "maps/a_label.png", expand_palette=False).read()[..., 0]
+    np.testing.assert_array_equal(seen, expected)
+    (server / "export/model.pdiparams").write_bytes(b"other weights")
+    _, err, _ = infer(server, *words, code=2)
+    assert "model.pdiparams: is not the file that was exported" in err
 
 
 def test_benchmark_warms_up_with_the_batch_it_uses(tmp_path, exported):

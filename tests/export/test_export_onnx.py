@@ -228,6 +228,12 @@ def test_a_server_without_paddle(tmp_path, exported):
     seen = cv2.imread(str(tmp_path / "maps" / "a_label.png"), cv2.IMREAD_UNCHANGED)
     expected = rs.Predictor(exported).predict(tmp_path / "a.png").labels
     assert seen.shape[:2] == expected.shape == (80, 70)
+    ensemble = tmp_path / "ensemble.yml"
+    ensemble.write_text(yaml.safe_dump({"average": "probs", "members": [{"model": str(exported / "model.onnx")}] * 2}))
+    both = program.replace(repr(str(exported)), repr(str(ensemble))).replace("/maps'", "/both'")
+    done = subprocess.run([sys.executable, "-c", both], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "both" / "a_label.png"), cv2.IMREAD_UNCHANGED), seen)
     (exported / "model.onnx").rename(tmp_path / "kept")
     try:
         done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100)
