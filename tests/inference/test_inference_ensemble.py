@@ -435,3 +435,21 @@ def test_memory_is_that_of_one_network(tmp_path):
 
     one, three = above(1), above(3)
     assert three < 1.25 * one, f"{one} MB for one network, {three} MB for three in turn"
+
+
+def test_a_map_is_made_anew_when_a_member_changes(networks, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    members = [{"model": "first.safetensors"}, {"model": "second.safetensors", "bands": None}]
+
+    def mapped(**content) -> int:
+        predictor = rs.Predictor(write(networks, members=members, **content), backend="dynamic")
+        done: list[int] = []
+        predictor.predict_file(tmp_path / "a.png", tmp_path / "out", progress=lambda rows, of: done.append(rows))
+        return len(done)
+
+    assert mapped() > 0
+    assert mapped() == 0  # finished
+    members[0]["views"] = ["lr"]
+    assert mapped() > 0
+    assert mapped() == 0
+    assert mapped(average="logits") > 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference.ensemble_file import is_ensemble, read_ensemble
+from paddle_rsseg.inference.ensemble_file import MEMBER, WHOLE, is_ensemble, read_ensemble
 
 
 @pytest.fixture
@@ -114,3 +115,18 @@ def test_without_members(write, members):
 def test_no_file(tmp_path):
     with pytest.raises(RssegError, match="No such file"):
         read_ensemble(tmp_path / "e.yml")
+
+
+def test_the_page_shows_what_can_be_read(write):
+    page = (Path(__file__).parents[2] / "docs/ensembles.md").read_text(encoding="utf-8")
+    text = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1]
+    path = write(text, "below/e.yml")
+    for named in re.findall(r"model: (\S+)", text):
+        (path.parent / named).mkdir(parents=True)
+    read = read_ensemble(path)
+    assert [member.weight for member in read.members] == [2, 1, 1]
+    assert read.changes == {"window": (512, 512), "stride": (384, 384)}
+    tables = re.findall(r"^\| (`[a-z_`, ]+`) \|", page, re.MULTILINE)
+    named = [key for cell in tables for key in re.findall(r"`(\w+)`", cell)]
+    own = ("dynamic", "paddle", "onnx", "_base_")  # the table of memory; what the reader of YAML knows
+    assert sorted(set(named) - set(own)) == sorted({*WHOLE, *MEMBER})
