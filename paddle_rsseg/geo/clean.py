@@ -112,6 +112,8 @@ def _change_small(
 
     ``change(block, numbers, small)`` writes to ``block`` where ``small[numbers]``; what it writes does not belong.
     """
+    if row_area is not None and (row_area == row_area[0]).all():
+        smallest, row_area = smallest / row_area[0], None
     held: np.ndarray | None = None  # rows to look at again
     top = 0  # row of the map that is the first of them
     first = 0  # of them that was not given on yet: the one above it is kept, to know which pieces began higher up
@@ -120,28 +122,42 @@ def _change_small(
         mask = belongs(buffer)
         until = len(buffer)
         if mask.any():
-            count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-            if row_area is None:
-                area: np.ndarray = stats[:, cv2.CC_STAT_AREA]
-            else:
-                weights = np.repeat(row_area[top : top + len(buffer)], buffer.shape[1])
-                area = np.bincount(numbers.ravel(), weights, minlength=count)
-            small = area < smallest
-            small[0] = False  # what does not belong
-            if first:
-                small[numbers[0]] = False  # what was small in a row that was given on has been changed there
-            if more:
-                ends = stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT]
-                growing = small & (ends == len(buffer))
-                small &= ~growing
-                until = int(stats[growing, cv2.CC_STAT_TOP].min(initial=until))
-            if small.any():
-                change(buffer, numbers, small)
+            areas = None if row_area is None else row_area[top : top + len(buffer)]
+            until = _change_buffer(buffer, mask, first, more, change, smallest, areas)
         if until > first:
             yield buffer[first:until]
-            top, held, first = top + until - 1, buffer[until - 1 :], 1
+            top, held, first = top + until - 1, buffer[until - 1 :].copy(), 1
         else:
             held = buffer
+
+
+def _change_buffer(
+    buffer: np.ndarray,
+    mask: np.ndarray,
+    first: int,
+    more: bool,
+    change: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+    smallest: float,
+    row_area: np.ndarray | None,
+) -> int:
+    """Change the small pieces of ``mask`` that cannot grow; up to which row that is all there is to do."""
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
+    area: np.ndarray = stats[:, cv2.CC_STAT_AREA]
+    if row_area is not None:
+        area = np.bincount(numbers.ravel(), np.repeat(row_area, buffer.shape[1]), minlength=count)
+    small = area < smallest
+    small[0] = False  # what does not belong
+    if first:
+        small[numbers[0]] = False  # what was small in a row that was given on has been changed there
+    until = len(buffer)
+    if more:
+        ends = stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT]
+        growing = small & (ends == len(buffer))
+        small &= ~growing
+        until = int(stats[growing, cv2.CC_STAT_TOP].min(initial=until))
+    if small.any():
+        change(buffer, numbers, small)
+    return until
 
 
 def _with_next(blocks: Rows) -> Iterator[tuple[np.ndarray, bool]]:

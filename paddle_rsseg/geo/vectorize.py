@@ -16,13 +16,11 @@ from paddle_rsseg.errors import RssegError, did_you_mean
 from paddle_rsseg.geo.area import pixel_size, row_areas
 from paddle_rsseg.geo.clean import absorb, fill_holes
 from paddle_rsseg.geo.place import check_same_place
-from paddle_rsseg.geo.polygons import polygons
+from paddle_rsseg.geo.polygons import block_rows, polygons
 from paddle_rsseg.geo.vectorfile import Place, check_vector_path, need_vector_packages, write_polygons
 from paddle_rsseg.geo.writer import Legend, read_legend
 from paddle_rsseg.windows import Window
 
-#: rows read at once: two tiles of a written map
-ROWS = 512
 #: what becomes of regions below the minimum area
 SMALL = ("drop", "merge")
 
@@ -122,8 +120,9 @@ def choose_classes(words: Collection[str], legend: Legend, where: str = "--class
 
 
 def _rows(raster: Raster, progress: Callable[[int, int], None] | None = None) -> Iterator[np.ndarray]:
-    for y0 in range(0, raster.height, ROWS):
-        y1 = min(y0 + ROWS, raster.height)
+    step = block_rows(raster.width)
+    for y0 in range(0, raster.height, step):
+        y1 = min(y0 + step, raster.height)
         yield raster.read(Window(y0, y1, 0, raster.width))[..., 0]
         if progress:
             progress(y1, raster.height)
