@@ -210,8 +210,8 @@ class Calibration:
     Attributes:
         before, after: at the temperature that was in use, and at the fitted one.
         used, fitted: these temperatures.
-        held_out: the quality when each half of the images gets the temperature fitted on the other half; None with
-            fewer than two images.
+        held_out: the quality when each half of the scenes gets the temperature fitted on the other half; None with
+            fewer than two scenes.
         halves: those two temperatures.
         pixels, seen: of the sample, and how many it was drawn from.
         precision, thresholds: see :func:`thresholds`; of the probabilities at the fitted temperature.
@@ -247,13 +247,20 @@ class Calibration:
         }  # fmt: skip
 
 
-def calibrate(sample: Sample, used: float = 1.0, precision: float = 0.9) -> Calibration:
-    """Fit the temperature and measure before and after; the sample holds at least one pixel."""
+def calibrate(sample: Sample, scene: np.ndarray, used: float = 1.0, precision: float = 0.9) -> Calibration:
+    """Fit the temperature and measure before and after.
+
+    Args:
+        sample: at least one pixel.
+        scene: n, a number for what each pixel's image is a part of: every other scene makes one half.
+        used: the temperature before.
+        precision: see :func:`thresholds`.
+    """
     p, truth = sample.probabilities, sample.truth
     fitted = fit_temperature(p, truth)
     after = log_probabilities(p, fitted)
     held_out, halves = None, None
-    first = np.isin(sample.image, np.unique(sample.image)[::2])
+    first = np.isin(scene, np.unique(scene)[::2])
     if not first.all():
         halves = fit_temperature(p[first], truth[first]), fit_temperature(p[~first], truth[~first])
         crossed = np.where(first[:, None], log_probabilities(p, halves[1]), log_probabilities(p, halves[0]))

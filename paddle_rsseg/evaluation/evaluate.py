@@ -19,7 +19,7 @@ from paddle_rsseg.evaluation.gallery import Gallery, Sampled, name_of
 from paddle_rsseg.evaluation.measures import ImageCounter, Measures
 from paddle_rsseg.evaluation.metrics import scores
 from paddle_rsseg.evaluation.result import Evaluation, ImageResult
-from paddle_rsseg.evaluation.scenes import Patches, Stitched, scene_names
+from paddle_rsseg.evaluation.scenes import Patches, scene_names, seen_by
 from paddle_rsseg.evaluation.sharing import Share, parts_of, share_out
 from paddle_rsseg.geo.area import row_areas
 from paddle_rsseg.inference.engine import Band, WindowPredictor
@@ -103,7 +103,7 @@ def evaluate(
     ready = replace(ready, spec=replace(ready.spec, ignore_index=dataset.ignore_index))
     # temperature 1: labels do not depend on it, and the sample is drawn before one is fitted
     predictor = WindowPredictor(ready.backend, replace(ready.spec, temperature=1.0), batch_size)
-    views = [_view(one, dataset, ready.spec, several=len(protocols) > 1) for one in protocols]
+    views = [seen_by(one, dataset, ready.spec, several=len(protocols) > 1) for one in protocols]
     shares = [share_out(view, predictor, one != "patch") for one, view in zip(protocols, views, strict=True)]
 
     total, before, results = sum(len(share.whole) + len(share.counted) for share in shares), 0, []
@@ -133,9 +133,10 @@ def _run(job: _Job, ready: Ready) -> Evaluation:
     classes = ready.spec.num_classes
     matrix = sum((image.matrix for image in images), np.zeros((classes, classes), np.int64))
     info = _info(job, ready, len(images), ranks.joined()[1])
+    fit = _calibration(job, [part[2] for part in parts], images, ready.spec)
     return Evaluation(
         matrix, scores(matrix), tuple(job.dataset.classes), tuple(job.dataset.palette or ()), images, best, worst,
-        time.perf_counter() - started, info, job.measures, _calibration(job, [part[2] for part in parts], ready.spec),
+        time.perf_counter() - started, info, job.measures, fit,
     )  # fmt: skip
 
 
@@ -169,14 +170,18 @@ def _score_parted(job: _Job) -> list[_Scored]:
         return found + ranks.together(partial(_score_share, job, parts.read(share.counted), len(share.whole)))
 
 
-def _calibration(job: _Job, samples: list[Sample | None], spec: InferenceSpec) -> Calibration | None:
+def _calibration(
+    job: _Job, samples: list[Sample | None], images: list[ImageResult], spec: InferenceSpec
+) -> Calibration | None:
     drawn = [sample for sample in samples if sample is not None]
     if not drawn:
         return None
     sample = Sample.smallest(drawn, job.measures.calibration)
     if not len(sample.truth):
         raise RssegError(getattr(job.dataset, "name", "data set"), "no labelled pixel", "some, to calibrate with")
-    return calibrate(sample, spec.temperature, job.measures.precision)
+    scenes = {image.scene: i for i, image in enumerate(images)}
+    numbers = np.array([scenes[image.scene] for image in images])
+    return calibrate(sample, numbers[sample.image], spec.temperature, job.measures.precision)
 
 
 def _step(progress: Any, before: int, total: int, done: int) -> None:
@@ -192,16 +197,6 @@ def _check(protocols: list[Any]) -> list[Protocol]:
     if not protocols or len(set(protocols)) < len(protocols):
         raise RssegError("protocol", " ".join(protocols) or "none", "one or more, each once")
     return protocols
-
-
-def _view(protocol: Protocol, dataset: Any, spec: InferenceSpec, several: bool) -> Any:
-    """The data set as the protocol sees it."""
-    whole = scene_names(dataset) is None if protocol == "stitched" or several else True
-    if protocol == "stitched" and not whole:
-        return Stitched(dataset)
-    if protocol == "patch" and several and whole and spec.resize is None:
-        return Patches(dataset, spec.window, spec.stride)
-    return dataset
 
 
 def _open_data(data: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from paddle_rsseg.data.datasets.base import Item
 from paddle_rsseg.data.mosaic import LabelMosaic, Mosaic, Patch, places
 from paddle_rsseg.data.view import LabelView, RasterView
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.windows import Window, grid
 
 
@@ -35,6 +36,23 @@ def scene_names(dataset: Any) -> list[str] | None:
     """The scene of each sample; None if each sample is a scene."""
     found = patches(dataset)
     return None if found is None else [patch.scene for patch in found]
+
+
+def seen_by(protocol: str, dataset: Any, spec: InferenceSpec, several: bool) -> Any:
+    """The data set in the form that a protocol scores.
+
+    Args:
+        several: other protocols score it too; then ``patch`` means patches, of the spec's window and stride, where
+            alone it means the samples as they are.
+    """
+    if protocol != "stitched" and not several:
+        return dataset
+    whole = scene_names(dataset) is None
+    if protocol == "stitched" and not whole:
+        return Stitched(dataset)
+    if protocol == "patch" and whole and spec.resize is None:
+        return Patches(dataset, spec.window, spec.stride)
+    return dataset
 
 
 class _View:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -53,6 +53,7 @@ def maps(height, width, classes, seed):
     return truth, prediction
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 40), st.integers(1, 30), st.integers(1, 4), st.integers(1, 12), st.lists(st.integers(1, 40)),
     st.integers(0, 99),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddle_rsseg.evaluation.calibration import (
@@ -56,11 +56,12 @@ def test_without_errors_the_temperature_is_not_determined():
     p, _ = drawn(500, 3, 1.0)
     truth = p.argmax(1).astype(np.uint8)
     sample = Sample(np.arange(500.0), np.zeros(500, np.int32), truth, p, 500)
-    found = calibrate(sample)
+    found = calibrate(sample, sample.image)
     assert found.at_limit
     assert found.held_out is None  # one image
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 99))
 def test_quality_is_the_naive_one(n, classes, seed):
     p, truth = drawn(n, classes, 2.0, seed)
@@ -83,7 +84,7 @@ def test_quality_is_the_naive_one(n, classes, seed):
 def test_before_after_and_held_out():
     p, truth = drawn(60_000, 5, 2.0)
     image = (np.arange(60_000) % 4).astype(np.int32)
-    found = calibrate(Sample(np.arange(60_000.0), image, truth, p, 10**6), used=1.0)
+    found = calibrate(Sample(np.arange(60_000.0), image, truth, p, 10**6), image, used=1.0)
     assert found.fitted == pytest.approx(2, rel=0.03)
     assert found.before.ece > 0.1
     assert max(found.after.ece, found.held_out.ece) < 0.012
@@ -91,11 +92,14 @@ def test_before_after_and_held_out():
     assert found.after.brier < found.before.brier
     assert found.halves == (pytest.approx(2, rel=0.05), pytest.approx(2, rel=0.05))
     assert (found.pixels, found.seen, found.at_limit) == (60_000, 10**6, False)
+    parts = calibrate(Sample(np.arange(60_000.0), image, truth, p, 10**6), np.zeros(60_000, int))
+    assert parts.held_out is None  # all of one scene
     plain = found.as_dict()
     assert plain["before"]["ECE"] == found.before.ece
     assert len(plain["after"]["bins (pixels, right, sum of confidence)"]) == BINS
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.floats(0.3, 1.0), st.integers(0, 99))
 def test_thresholds_are_the_least_that_do(n, precision, seed):
     p, truth = drawn(n, 3, 1.0, seed)

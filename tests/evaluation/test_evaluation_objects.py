@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddle_rsseg.evaluation.objects import ObjectCounter, object_scores
@@ -59,6 +59,7 @@ def counted(truth, prediction, classes, cuts, pixel_area=1.0):
     return counter.finish()
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 16), st.integers(1, 16), st.integers(1, 3), st.lists(st.integers(1, 15)), st.integers(0, 999),
     st.sampled_from([1.0, 0.25]), st.sampled_from([0.05, 0.4]),

@@ -191,7 +191,7 @@ def _calibration(result: Evaluation, fit: Calibration) -> list[str]:
     ]
     said = (
         f"Of {fit.pixels:,} pixels drawn with a fixed seed from {fit.seen:,}. One temperature T, p^(1/T), was fitted "
-        "on them; the map does not change. Held out: each half of the images with the temperature of the other half. "
+        "on them; the map does not change. Held out: each half of the scenes with the temperature of the other half. "
         "Dark ticks are the accuracy, red its gap to the confidence; grey, how many pixels have that confidence."
     )
     warn = "<p><b>The pixels do not determine the temperature: it lies at the end of its range.</b></p>"
