@@ -80,6 +80,8 @@ def read_ensemble(path: str | Path) -> EnsembleFile:
         RssegError: no such file, not YAML, an unknown or missing key, a value that makes no sense, a model or
             configuration that does not exist.
     """
+    if not Path(path).is_file():
+        raise RssegError(path, "no such file", "the YAML of an ensemble", "configs/ensembles has some")
     root = tree.read(path)
     if "train_dataset" in root.value or "val_dataset" in root.value:
         raise RssegError(path, "a configuration", "a model: weights, an export or an ensemble", "give it as --config")

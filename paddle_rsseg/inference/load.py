@@ -105,7 +105,10 @@ def open_model(
         spec = spec or stored
     if spec is None:
         raise RssegError(
-            source, "says nothing about its pre-processing", "a description inside the weights", "give --config"
+            source,
+            "says nothing about its pre-processing",
+            "a description inside the weights",
+            "give --config, or in an ensemble 'config:'",
         )
     spec = replace(spec, **changes)
     paddle = sys.modules.get("paddle")  # where nobody has imported it, nobody has a layer of it
@@ -161,7 +164,10 @@ def _build(path: str | Path, settings: Any, device: str) -> tuple[Any, Inference
     component = model_spec(settings) if settings is not None else read_weights(path)[1].get("model")
     if component is None:
         raise RssegError(
-            path, "does not say which network it belongs to", "weights written by this project", "give --config"
+            path,
+            "does not say which network it belongs to",
+            "weights written by this project",
+            "give --config, or in an ensemble 'config:'",
         )
     model = create_model(component)
     stored = load_weights(model, path).metadata.get("inference")

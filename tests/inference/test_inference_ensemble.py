@@ -323,6 +323,38 @@ def test_members_that_do_not_go_together(networks, capsys, content, message):
     assert not list((networks / "out").rglob("*label*"))
 
 
+def write_config(root: Path) -> Path:
+    """A configuration of the data in ``root``, for a network like the first one."""
+    data = {
+        "type": "Dataset", "dataset_root": str(root), "num_classes": 3, "mode": "val",
+        "transforms": [{"type": "Normalize"}],
+    }  # fmt: skip
+    config = {
+        "iters": 1, "train_dataset": {**data, "mode": "train", "train_path": str(root / "val.txt")},
+        "val_dataset": {**data, "val_path": str(root / "val.txt")}, "model": {"type": "UNet", "widths": [8, 8, 8]},
+        "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]}, "optimizer": {"type": "SGD"},
+        "lr_scheduler": {"type": "Constant", "learning_rate": 0.1},
+        "test_config": {"is_slide": True, "crop_size": 64, "stride": 48, "blend": "cosine"},
+    }  # fmt: skip
+    path = root / "config.yml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_weights_that_do_not_say_which_network_they_belong_to(networks, tmp_path):
+    from paddle_rsseg.weights import read_weights
+
+    state = {name: paddle.to_tensor(value) for name, value in read_weights(networks / "first.safetensors")[0].items()}
+    paddle.save(state, str(tmp_path / "bare.pdparams"))
+    write_config(tmp_path)
+    image = picture()
+    expected = rs.Predictor(networks / "first.safetensors", backend="dynamic").predict(image).labels
+    path = write(tmp_path, members=[{"model": "bare.pdparams", "config": "config.yml"}])
+    np.testing.assert_array_equal(rs.Predictor(path, backend="dynamic").predict(image).labels, expected)
+    with pytest.raises(RssegError, match=r"members.0: .*which network.*'config:'"):
+        open_model(write(tmp_path, members=[{"model": "bare.pdparams"}]), backend="dynamic")
+
+
 def test_the_commands(networks, tmp_path, capsys):
     """``rsseg predict`` and ``rsseg val`` take the YAML as they take weights."""
     from paddle_rsseg.cli.main import main
@@ -333,18 +365,7 @@ def test_the_commands(networks, tmp_path, capsys):
         labels = rs.Predictor(networks / "first.safetensors", backend="dynamic").predict(image).labels
         cv2.imwrite(str(tmp_path / f"{i}_label.png"), labels)
     (tmp_path / "val.txt").write_text("".join(f"{i}.png {i}_label.png\n" for i in range(2)))
-    data = {
-        "type": "Dataset", "dataset_root": str(tmp_path), "num_classes": 3, "mode": "val",
-        "transforms": [{"type": "Normalize"}],
-    }  # fmt: skip
-    config = {
-        "iters": 1, "train_dataset": {**data, "mode": "train", "train_path": str(tmp_path / "val.txt")},
-        "val_dataset": {**data, "val_path": str(tmp_path / "val.txt")},
-        "model": {"type": "UNet", "widths": [4, 4]}, "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]},
-        "optimizer": {"type": "SGD"}, "lr_scheduler": {"type": "Constant", "learning_rate": 0.1},
-        "test_config": {"is_slide": True, "crop_size": 64, "stride": 48, "blend": "cosine"},
-    }  # fmt: skip
-    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    write_config(tmp_path)
     members = [{"model": "first.safetensors", "weight": 1e6}, {"model": "second.safetensors", "bands": None}]
     path = write(networks, members=members)
     words = ["--model_path", str(path), "--backend", "dynamic", "--no-reexec"]

@@ -113,7 +113,7 @@ def test_without_members(write, members):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(RssegError, match="No such file"):
+    with pytest.raises(RssegError, match=r"e.yml: no such file; expected the YAML of an ensemble"):
         read_ensemble(tmp_path / "e.yml")
 
 
