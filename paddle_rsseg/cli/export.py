@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 NEEDS_PADDLE = True
 #: what has run the exported graph → where deploy.yaml says how closely
@@ -34,11 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int | None:
     import paddle
 
+    from paddle_rsseg.errors import RssegError
     from paddle_rsseg.export import export
+    from paddle_rsseg.inference.ensemble_file import is_ensemble
     from paddle_rsseg.inference.temperature import read_temperature
 
     paddle.set_device("cpu")  # the graph is the same for every device
     source = args.model_path
+    if is_ensemble(Path(source)):
+        fix = "export its members, and name the exports in its YAML"
+        raise RssegError("--model_path", f"{source} is no network", "weights or a checkpoint", fix)
     if args.config:
         from paddle_rsseg.config import load_config
 

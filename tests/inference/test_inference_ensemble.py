@@ -377,6 +377,8 @@ def test_the_commands(networks, tmp_path, capsys):
     assert main(["predict", *words, *images]) == 0
     labels = Raster(tmp_path / "map" / "0_label.png", expand_palette=False).read()[..., 0]
     assert (cv2.imread(str(tmp_path / "0_label.png"), cv2.IMREAD_UNCHANGED) == labels).mean() > 0.999
+    assert main(["export", "--model_path", str(path), "--save_dir", str(tmp_path / "export"), "--no-reexec"]) == 2
+    assert "export its members" in capsys.readouterr().err
     assert main(["predict", "--model_path", str(tmp_path / "config.yml"), *images]) == 2
     assert "config.yml: a configuration; expected a model" in capsys.readouterr().err
 
