@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--model_path", required=True, metavar="PATH",
-        help="checkpoint directory, .safetensors, .pdparams, .pth, directory of an exported model, or YAML of an ensemble",
+        help="checkpoint directory, .safetensors, .pdparams, .pth, directory of an export, or YAML of an ensemble",
     )  # fmt: skip
     parser.add_argument(
         "--image_path", required=True, metavar="PATH",

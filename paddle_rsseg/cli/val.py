@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="YAML", help="configuration with the model and val_dataset")
     parser.add_argument(
         "--model_path", required=True, metavar="PATH",
-        help="checkpoint directory, .safetensors, .pdparams, .pth, directory of an exported model, or YAML of an ensemble",
+        help="checkpoint directory, .safetensors, .pdparams, .pth, directory of an export, or YAML of an ensemble",
     )  # fmt: skip
     parser.add_argument("--save_dir", metavar="DIR", help="write report.html, metrics.json and tables there")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the YAML")
