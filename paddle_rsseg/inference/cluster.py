@@ -98,6 +98,8 @@ def _ray(address: str | None) -> Iterator[Any]:
         import ray
     except ModuleNotFoundError as error:
         raise RssegError("--engine ray", "Ray is not installed", fix="pip install 'paddle-rsseg[cluster]'") from error
+    if address is not None:
+        _reach(address)
     # deaths are told by us in a line; Ray would print a paragraph on stdout
     ray._private.worker._worker_logs_enabled = False
     start: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "error"}
@@ -108,14 +110,27 @@ def _ray(address: str | None) -> Iterator[Any]:
                 start |= {"object_store_memory": OBJECT_STORE, "_temp_dir": own}
             ray.init(**start)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            fix = "'ray start --head' there, or leave --address out to compute on this machine"
-            raise RssegError(
-                f"--address {address}" if address else "--engine ray", _line(error), "a Ray cluster", fix
-            ) from error
+            fix = "look into Ray's logs, or leave --engine out"
+            if address is not None:
+                fix = "where the cluster asks for a token, set RAY_AUTH_MODE=token here too (docs/cluster.md)"
+            where = f"--address {address}" if address else "--engine ray"
+            raise RssegError(where, _line(error), "a Ray cluster", fix) from error
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Is anybody there? Ray itself would try for minutes."""
+    if address == "auto" or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        fix = "'ray start --head' there, or leave --address out to compute on this machine"
+        raise RssegError(f"--address {address}", f"nobody answers ({_line(error)})", "a Ray cluster", fix) from error
 
 
 def _shape(ray: Any, workers: int | None, threads: int | None, gpu: bool) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ class Network:
 
     Args:
         notes: a directory; a file per process gets a letter for every window.
-        deadly: the process dies at the window of this number, if none has died before.
+        deadly: the process dies at the window of this number, if none has died before; a negative number: its machine,
+            that is the process of Ray which stands for it.
     """
 
     name, fingerprint, default_batch = "noting", "1", 1
@@ -36,12 +38,10 @@ class Network:
         self.seen += 1
         with open(self.notes / str(os.getpid()), "a") as file:
             file.write("." * len(batch))
-        if self.deadly == self.seen:
-            try:
-                (self.notes / "dead").touch(exist_ok=False)
-                os.kill(os.getpid(), signal.SIGKILL)
-            except FileExistsError:
-                pass
+        if self.deadly is not None and abs(self.deadly) == self.seen and not (self.notes / "dead").exists():
+            (self.notes / "dead").touch()
+            os.kill(os.getpid() if self.deadly > 0 else os.getppid(), signal.SIGKILL)
+            time.sleep(100)  # it must not go on without its machine
         return batch * 4
 
 

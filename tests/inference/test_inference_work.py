@@ -150,6 +150,47 @@ def test_a_worker_of_a_cluster_is_killed_and_nothing_is_lost(scenes, alone, tmp_
     assert windows(tmp_path / "notes") < 1.5 * alone[1]
 
 
+CLUSTER = """
+import os, sys
+from functools import partial
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from cluster_case import open_worker
+from ray.cluster_utils import Cluster
+from paddle_rsseg.inference.cluster import run_on_ray
+
+memory = {{"object_store_memory": 80 << 20}}
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, **memory}})
+try:
+    for _ in range(3):
+        cluster.add_node(num_cpus=1, **memory)
+    opening = partial(open_worker, Path({out!r}), Path({notes!r}), -17)
+    outcome = run_on_ray(opening, {scenes!r}, address=cluster.address, threads=1, gpu=False)
+    print("outcome", sorted(outcome.written), sorted(outcome.errors))
+finally:
+    cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_machine_of_three_dies(scenes, alone, tmp_path):
+    if not importlib.util.find_spec("ray"):
+        pytest.skip("needs the extra cluster")
+    script = tmp_path / "script.py"
+    here = str(Path(__file__).parent)
+    values = {"here": here, "out": str(tmp_path / "out"), "notes": str(tmp_path / "notes")}
+    script.write_text("from pathlib import Path, PosixPath\n" + CLUSTER.format(scenes=scenes, **values))
+    environment = {**os.environ, "PYTHONPATH": here, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    # all of these machines are this one, and nobody else is to reach them
+    environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "notes" / "dead").exists()
+    assert "done again" in done.stdout
+    assert "outcome [0, 2, 3] [1]" in done.stdout
+    assert contents(tmp_path / "out") == alone[0]
+
+
 def refuse(notes: Path, device: str):
     raise RssegError("model.safetensors", "not found on this machine")
 
@@ -171,7 +212,7 @@ def test_workers_that_cannot_begin_end_the_run_in_one_line(scenes, tmp_path):
     assert len((tmp_path / "starts").read_text()) == 2 * 3
 
 
-@pytest.mark.slow
-def test_there_is_no_such_cluster():
-    with pytest.raises(RssegError, match=r"--address 127\.0\.0\.1:9"):
-        ray_on(refuse, [], address="127.0.0.1:9")
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere", "host:x"])
+def test_there_is_no_such_cluster(address):
+    with pytest.raises(RssegError, match=f"--address {re.escape(address)}: nobody answers"):
+        ray_on(refuse, [], address=address)
