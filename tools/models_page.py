@@ -179,9 +179,9 @@ def _lines(data: dict[str, Any]) -> Iterator[str]:
         "in float64 too, or, where it says so, in the float32 of training. "
         "Largest differences, relative: of the outputs to the largest number of the map, of the gradient's norm and "
         "the loss to the original's. Where the last is left out, rounding outgrows the tolerance of 1e-4 after two "
-        "updates: a change of 1e-15 in the weights then moves the next loss by about that much (DANet on ResNeSt) or more "
-        "(RendDANet by 1e-3; PyTorch's own DANet on ResNeXt by 3e-3, its DenseASPP by 7e-3). The reports with every "
-        "number are in `docs/alignment/`."
+        "updates: a change of 1e-15 in the weights then moves the next loss by about that much (DANet on ResNeSt) or "
+        "more (RendDANet by 1e-3; PyTorch's own DANet on ResNeXt by 3e-3, its DenseASPP by 7e-3). The reports with "
+        "every number are in `docs/alignment/`."
     )
     yield ""
     yield "| original | ours | outputs | loss | gradients | loss after 5 steps | |"
