@@ -22,6 +22,8 @@ from paddle_rsseg.errors import RssegError
 
 #: set to anything: never start again
 OPT_OUT = "RSSEG_NO_REEXEC"
+#: cores that a worker of a cluster was given
+CORES = "RSSEG_CORES"
 #: the process that was started again carries its own number here; a child of it is another process
 MARK = "RSSEG_REEXEC_PID"
 #: how lines begin that Paddle prints about threads at every import, and about its own flags in every rank
@@ -39,7 +41,10 @@ def available_cores() -> int:
 
 
 def process_cores() -> int:
-    """Cores for this process: all that there are, shared with the other processes of a distributed run."""
+    """Cores for this process: what who started it says, else all that there are, shared with the other processes of a
+    distributed run."""
+    if os.environ.get(CORES):
+        return int(os.environ[CORES])
     ranks = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
     return max(1, available_cores() // ranks)
 

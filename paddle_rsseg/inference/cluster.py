@@ -218,11 +218,11 @@ class _Driver:
 
     def run(self) -> None:
         """Until every scene is done or has failed."""
-        runtime_env = {"env_vars": {
-            "OMP_NUM_THREADS": str(self.threads), "GLOG_minloglevel": "2", runtime.OPT_OUT: "1",
-            **runtime.heap_environment({}), **({"PYTHONPATH": self.paths} if self.paths else {}),
-        }}  # fmt: skip
-        resources = {"num_cpus": self.threads, "num_gpus": int(self.gpu), "runtime_env": runtime_env}
+        environment = {"GLOG_minloglevel": "2", runtime.OPT_OUT: "1", **runtime.heap_environment({})}
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", runtime.CORES), str(self.threads))
+        if self.paths:
+            environment["PYTHONPATH"] = self.paths
+        resources = {"num_cpus": self.threads, "num_gpus": int(self.gpu), "runtime_env": {"env_vars": environment}}
         self.make = self.ray.remote(_Actor).options(max_restarts=0, max_task_retries=0, **resources)
         for _ in range(self.schedule.workers):
             self._start(_Slot())

@@ -149,3 +149,11 @@ def test_never_a_third_time_even_where_something_unsets_the_variables(tool):
     out, err = tool("--device", "cpu", prelude="import os\nos.environ.pop('OMP_NUM_THREADS', None)\n")
     assert out == "[] 1"
     assert len(err.splitlines()) == 1
+
+
+def test_a_worker_of_a_cluster_has_the_cores_it_was_given(monkeypatch):
+    monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
+    monkeypatch.delenv("PADDLE_LOCAL_SIZE", raising=False)
+    assert runtime.process_cores() == runtime.available_cores()
+    monkeypatch.setenv(runtime.CORES, "3")
+    assert runtime.process_cores() == 3

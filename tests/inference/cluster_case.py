@@ -15,6 +15,7 @@ from paddle_rsseg.inference.products import Products
 from paddle_rsseg.inference.scene import Outputs
 from paddle_rsseg.inference.spec import InferenceSpec
 from paddle_rsseg.inference.work import SceneWorker
+from paddle_rsseg.runtime import process_cores
 
 SPEC = InferenceSpec(num_classes=3, window=(32, 32), stride=(20, 20), classes=("a", "b", "c"))
 OUTPUTS = Outputs(products=Products(("confidence",), "uint8"))
@@ -47,6 +48,8 @@ class Network:
 
 def open_worker(save_dir: Path, notes: Path, deadly: int | None = None, device: str = "cpu") -> SceneWorker:
     notes.mkdir(parents=True, exist_ok=True)
+    with open(notes.parent / "threads", "a") as file:
+        file.write(f"{process_cores()} {os.environ.get('OMP_NUM_THREADS')}\n")
     return SceneWorker(Predictor(Network(notes, deadly), SPEC), save_dir, OUTPUTS)
 
 

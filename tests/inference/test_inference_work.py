@@ -145,6 +145,7 @@ def test_a_worker_of_a_cluster_is_killed_and_nothing_is_lost(scenes, alone, tmp_
     )
     assert contents(tmp_path / "out") == alone[0]
     assert seen[-1][0] == seen[-1][1] > 0
+    assert set((tmp_path / "threads").read_text().splitlines()) == {"1 1"}
     assert not list((tmp_path / "out" / ".rsseg").rglob("*.npz"))  # journals go with the last band
     # the windows of the band in work were lost, and rows of windows are repeated where units begin
     assert windows(tmp_path / "notes") < 1.5 * alone[1]
