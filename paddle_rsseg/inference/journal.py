@@ -105,7 +105,8 @@ class Journal:
 
 
 def _text(path: Path) -> str | None:
+    """None where there is none. A file system that fails for a moment is no reason to clear what others have done."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
