@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from paddle_rsseg.geo.seams import join_parts
 from paddle_rsseg.geo.trace import Rings, number_regions, trace
 
 #: pixels of a block: what its arrays need is about 60 bytes a pixel, 300 in noise
@@ -180,8 +181,6 @@ class _Seam:
         smallest: float,
     ) -> Iterator[Polygons]:
         """Put the open regions of a block together with those above; give those that end here."""
-        import shapely
-
         # one set of numbers: the open ones from above, then those of this block
         before = len(self.open)
         members = np.flatnonzero(open_here)
@@ -222,9 +221,10 @@ class _Seam:
         done = [region for region in ends.values() if region.area >= smallest]
         if done:
             means = [region.sum / region.count if region.count else np.nan for region in done]
-            whole = [shapely.coverage_union_all(region.parts) for region in done]
+            parts = np.array([part for region in done for part in region.parts], object)
+            whole = join_parts(parts, np.repeat(np.arange(len(done)), [len(region.parts) for region in done]))
             yield Polygons(
-                np.array(whole, object),
+                whole,
                 np.array([region.label for region in done], np.uint8),
                 np.array([region.area for region in done]),
                 np.array(means),

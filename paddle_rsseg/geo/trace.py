@@ -85,7 +85,7 @@ def trace(
     leaving = _leaving(sides, height, width)
     following = _next_sides(sides, leaving, width)
     _part_at_touches(following, sides, leaving, around)
-    ring_of, place, lengths, first = _cycles(following)
+    ring_of, place, lengths, first = cycles(following)
     starts = np.cumsum(lengths) - lengths
     x, y = _beginnings(sides)
     vertices = np.empty((len(x), 2), np.int32)
@@ -95,7 +95,7 @@ def trace(
     inside = sides.y[first] < height
     regions = np.full(len(first), -1, np.int32)
     regions[inside] = numbers[sides.y[first[inside]], sides.x0[first[inside]]]
-    return Rings(vertices, starts, regions, _turns_left(vertices, starts, lengths)).chosen(inside)
+    return Rings(vertices, starts, regions, turns_left(vertices, starts, lengths)).chosen(inside)
 
 
 class _Sides(NamedTuple):
@@ -195,13 +195,13 @@ def _part_at_touches(following: np.ndarray, sides: _Sides, leaving: _Leaving, ar
     other = np.concatenate([leaving.south[falling] + v, leaving.east[rising] + h])  # arriving northwards, westwards
     if not len(one):
         return
-    ring = _lowest(following)
+    ring = lowest_of_cycle(following)
     itself = ring[one] == ring[other]
     one, other = one[itself], other[itself]
     following[one], following[other] = following[other], following[one]
 
 
-def _lowest(following: np.ndarray) -> np.ndarray:
+def lowest_of_cycle(following: np.ndarray) -> np.ndarray:
     """The lowest element of the cycle of each, found for all at once by doubling the stride."""
     lowest, jump = np.arange(len(following), dtype=np.int32), following
     while True:
@@ -211,13 +211,13 @@ def _lowest(following: np.ndarray) -> np.ndarray:
         lowest, jump = seen, jump[jump]
 
 
-def _cycles(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def cycles(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The cycles of a permutation.
 
     Returns:
         Cycle of each element and its place in it; length of each cycle, and its first element, the lowest.
     """
-    lowest = _lowest(following)
+    lowest = lowest_of_cycle(following)
     # how far it is to the last element, by doubling the stride again
     last = following == lowest
     ahead = np.where(last, 0, 1).astype(np.int32)
@@ -235,7 +235,7 @@ def _cycles(following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     return cycle, lengths[cycle] - 1 - ahead, lengths, first
 
 
-def _turns_left(vertices: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def turns_left(vertices: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Which rings go around what is not theirs: their signed area is negative (y points down)."""
     if not len(starts):
         return np.zeros(0, bool)
