@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int | None:
 
     from paddle_rsseg.cli.progress import progress_bar
     from paddle_rsseg.cli.results import check_directory
+    from paddle_rsseg.data.files import remove_parts
     from paddle_rsseg.errors import RssegError
     from paddle_rsseg.geo.vectorfile import need_vector_packages
     from paddle_rsseg.geo.vectorize import choose_classes, vectorize
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int | None:
                     path, output, args.min_area, args.small, args.simplify, confidence, classes, args.fill_holes,
                     partial(_share, progress, i, len(wanted)),
                 )  # fmt: skip
+                remove_parts(output)
                 print(f"  {output}: {count} polygons")
             except RssegError as error:
                 failed += 1

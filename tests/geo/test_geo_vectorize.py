@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -259,3 +260,27 @@ def test_without_the_packages_it_says_how_to_get_them(tmp_path):
     assert done.returncode == 2
     assert "pip install 'paddle-rsseg[vector]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+PEAK = """
+    import re, sys
+    from paddle_rsseg.geo.vectorize import vectorize
+
+    vectorize(*sys.argv[1:], simplify=1.0, min_area=5, small="merge", holes=20)
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+def test_memory_does_not_grow_with_the_height(tmp_path):
+    """What is added is GDAL's cache of the map as read, which is bounded, and what fragments."""
+    rows = some_labels(512, 3000)
+
+    def peak(times: int) -> float:
+        source = write_map(tmp_path / f"{times}.tif", np.tile(rows, (times, 1)), compress="deflate")
+        command = [sys.executable, "-c", textwrap.dedent(PEAK), str(source), str(tmp_path / f"{times}.gpkg")]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    few, many = peak(12), peak(24)
+    assert many - few < 12 * rows.nbytes / 2**20 + 30, (few, many)
