@@ -92,7 +92,8 @@ def gather(value: Any) -> list[Any]:
 
 def on_main(function: Callable[[], T]) -> T:
     """Run ``function`` on rank 0 alone and hand its (picklable) result to all; its RssegError is raised on all."""
-    return together(function if is_main() else lambda: None)[0]
+    results: list[Any] = together(function if is_main() else lambda: None)
+    return results[0]
 
 
 def together(function: Callable[[], T]) -> list[T]:
