@@ -129,7 +129,7 @@ def main() -> None:
         run(sys.executable, "scene_peers.py", "--worker", "prepare", work, "--network", network, *windows)
         sides: list[tuple[str, str, dict[str, str] | None]] = [("ours, peers", "ours_peers", switches)]
         sides.append(("ours, predict", "ours_predict", switches))
-        for way in ("paddlers", "paddlers_accum", "mmseg", "paddleseg"):
+        for way in ("paddlers", "paddlers_accum", "paddleseg", "mmseg"):
             sides.append((f"{way}, equal switches", way, switches))
             if way != "paddlers_accum":  # slow, and it would say nothing new
                 sides.append((f"{way}, as it comes", way, None))
