@@ -21,7 +21,7 @@ from paddle_rsseg.geo.polygons import Polygons
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
 FORMATS = tuple(suffix[1:] for suffix in DRIVERS)
 #: corners of polygons that are kept to be written together
-CHUNK = 500_000
+CHUNK = 100_000
 
 
 @dataclass(frozen=True)
