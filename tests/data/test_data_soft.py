@@ -200,7 +200,7 @@ def test_an_interrupted_run_goes_on_and_another_is_refused(folder, monkeypatch):
     # killed in the middle of a file: nothing of its name, and the temporary one is not taken for it
     (folder / "soft/0.npy").unlink()
     (folder / "soft" / soft.MARKER).write_bytes(first[soft.MARKER])
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(RssegError, match="cannot be written"):
         soft._soften((load(folder, soft_dir=None), folder / "soft", 5, 0.2), load(folder, soft_dir=None).scenes()[0])
     assert not (folder / "soft/0.npy").exists()

@@ -45,7 +45,7 @@ def test_trained_mapped_and_put_in(config, tmp_path):
     command = ["predict", "--model_path", str(model), "--image_path", str(image), "--backend", "dynamic", "--no-reexec"]
     assert main([*command, "--save_dir", str(tmp_path / "bright"), "--probability", "1"]) == 0
     assert main([*command, "--save_dir", str(tmp_path / "bright"), "--probability", "2"]) == 2
-    assert [path.name for path in (tmp_path / "bright").iterdir()] == ["val0_probability.tif"]
+    assert [path.name for path in (tmp_path / "bright").glob("[!.]*")] == ["val0_probability.tif"]
     share = Predictor(model, backend="dynamic").predict(image, probabilities=True).probabilities[1]
 
     everything = np.ones_like(share, np.uint8)
