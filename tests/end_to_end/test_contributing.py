@@ -21,7 +21,8 @@ def code_blocks() -> dict[str, str]:
 def test_the_example_model_passes_the_contract(tmp_path):
     shutil.copytree(ROOT / "paddle_rsseg", tmp_path / "paddle_rsseg", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tests" / "models").mkdir(parents=True)
-    shutil.copy(ROOT / "tests" / "models" / "contract.py", tmp_path / "tests" / "models")
+    for name in ("contract.py", "converter.py"):
+        shutil.copy(ROOT / "tests" / "models" / name, tmp_path / "tests" / "models")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     blocks = code_blocks()
     assert set(blocks) == {"paddle_rsseg/models/tiny.py", "tests/models/test_models_tiny.py"}
