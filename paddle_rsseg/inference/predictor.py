@@ -16,7 +16,7 @@ from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.fingerprint import fingerprint
 from paddle_rsseg.inference.load import open_model
 from paddle_rsseg.inference.products import Products
-from paddle_rsseg.inference.scene import MAP, Outputs, Scene
+from paddle_rsseg.inference.scene import MAP, Outputs, Place, Scene
 from paddle_rsseg.inference.spec import InferenceSpec
 
 
@@ -39,16 +39,8 @@ class Prediction:
 
     def save(self, stem: str | Path) -> Path:
         """Write ``stem.tif`` (georeferenced) or ``stem.png``, as :func:`paddle_rsseg.geo.writer.write_label_raster`."""
-        raster = _Place(self.labels.shape[0], self.labels.shape[1], self.crs, self.transform)
+        raster = Place(self.labels.shape[0], self.labels.shape[1], self.crs, self.transform)
         return write_label_raster(stem, [Band(0, 0, len(self.labels), self.labels, {})], raster, self.spec)
-
-
-@dataclass
-class _Place:
-    height: int
-    width: int
-    crs: Any
-    transform: Any
 
 
 class Predictor:

@@ -162,7 +162,7 @@ class Scene:
         Returns:
             The files; each is complete or absent.
         """
-        writers = self._writers(_Place(self.raster.height, self.raster.width, self.raster.crs, self.raster.transform))
+        writers = self._writers(Place(self.raster.height, self.raster.width, self.raster.crs, self.raster.transform))
         if self._known:
             bands = self.journal.bands(self.engine, self.raster, self.outputs.computed)
             files = fan_out(self._counted(bands, progress), [*writers, self.journal.keep])[:-1]
@@ -236,7 +236,7 @@ class Scene:
 
 
 @dataclass
-class _Place:
+class Place:
     """Size and georeference of an image, for threads that may not share the image itself."""
 
     height: int
