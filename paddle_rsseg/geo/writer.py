@@ -250,6 +250,6 @@ def _whole_tiles(rows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
         whole = held.shape[1] // TILE * TILE
         if whole:
             yield top, held[:, :whole]
-            top, held = top + whole, held[:, whole:]
+            top, held = top + whole, held[:, whole:].copy()  # a view would keep all of it
     if held is not None and held.shape[1]:
         yield top, held
