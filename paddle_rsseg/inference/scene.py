@@ -23,6 +23,7 @@ from paddle_rsseg.inference.fanout import fan_out
 from paddle_rsseg.inference.fingerprint import image_identity
 from paddle_rsseg.inference.journal import Journal
 from paddle_rsseg.inference.products import NONE, Products
+from paddle_rsseg.runtime import version_of
 
 #: directory among the results that holds what a killed run goes on with
 BOOKS = ".rsseg"
@@ -148,10 +149,11 @@ class Scene:
     def compute(self, first: int, last: int) -> None:
         """Store the bands ``first <= index < last`` that are not there yet."""
         there = self.journal.finished()
-        wanted = [index for index in range(first, last) if index not in there]
-        if wanted:
-            for band in self.engine.bands(self.raster, self.outputs.computed, wanted[0], wanted[-1] + 1):
+        while first < last:
+            end = min((index for index in there if first <= index < last), default=last)  # the next that is there
+            for band in self.engine.bands(self.raster, self.outputs.computed, first, end):
                 self.journal.save(band)
+            first = end + 1
 
     def write(self, progress: Callable[[int, int], None] | None = None) -> list[Path]:
         """Compute what is missing, and write the results.
@@ -229,7 +231,7 @@ class Scene:
                     "batch_size": self.engine.batch_size,
                     "inference": self.engine.spec.to_dict(),
                     "outputs": asdict(self.outputs),
-                    "version": __version__,
+                    "versions": [__version__, version_of("paddlepaddle-gpu", "paddlepaddle"), version_of("numpy")],
                 }
             )
         )

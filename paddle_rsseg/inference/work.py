@@ -20,7 +20,7 @@ from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.predictor import Predictor
 from paddle_rsseg.inference.scene import MAP, Outputs
 from paddle_rsseg.inference.schedule import Outcome, Plan
-from paddle_rsseg.inference.units import Extent, Unit, cut, extent, shares
+from paddle_rsseg.inference.units import Extent, Unit, extent, shares
 from paddle_rsseg.runtime import version_of
 
 Scene = tuple[Path, str]  # where an image is, and what its results are called
@@ -79,9 +79,7 @@ class SceneWorker:
     def compute(self, path: Path, name: str, unit: Unit) -> None:
         """Store the bands of a unit in the scene's journal, but for those that are there."""
         with self._scene(path, name) as scene:
-            done = scene.journal.finished() | set(range(unit.first))
-            for part in cut(unit.scene, unit.last, done, unit.last):
-                scene.compute(part.first, part.last)
+            scene.compute(unit.first, unit.last)
 
     def assemble(self, path: Path, name: str, progress: Rows | None = None) -> tuple[Path, ...]:
         """Write the results of a scene; bands that are not in its journal are computed."""

@@ -106,6 +106,9 @@ def test_bands_may_come_in_any_order_and_from_several_runs(image, tmp_path, stra
         assert other.journal.finished() == {0, 1, 2, 5, 6, 7, 8, 9} & set(range(count))
         other.compute(0, 3)
         assert other.engine.score.backend.windows == 0
+        other.compute(0, count)  # bands 3 and 4, then 10, each after two rows that reach into it; 3 windows a row
+        assert other.engine.score.backend.windows == (2 + 2 + 2 + 1) * 3
+        assert other.journal.finished() == set(range(count))
         other.write()
     assert content(tmp_path / "out") == straight[0]
 
