@@ -13,7 +13,27 @@ from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window
 
 
-class ArrayRaster:
+class ReadByBoth:
+    """``read`` and ``valid`` of a raster that has ``read_valid``; see :class:`paddle_rsseg.data.raster.Raster`."""
+
+    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
+        """H×W×C pixels in the raster's number type."""
+        return self.read_valid(window, bands)[0]
+
+    def valid(
+        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
+    ) -> np.ndarray | None:
+        """H×W bool, True where there is data; None if that is everywhere. See :meth:`read_valid`."""
+        return self.read_valid(window, bands, nodata)[1]
+
+    def read_valid(
+        self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Both with one decoding."""
+        raise NotImplementedError
+
+
+class ArrayRaster(ReadByBoth):
     """The interface of :class:`Raster` over an array in memory.
 
     Args:
@@ -48,12 +68,6 @@ class ArrayRaster:
         if not all(1 <= b <= self.count for b in bands):
             raise RssegError(self.path, f"bands {list(bands)} asked for", f"numbers from 1 to {self.count}")
         return image[..., [b - 1 for b in bands]]
-
-    def valid(
-        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
-    ) -> np.ndarray | None:
-        """See :meth:`Raster.valid`."""
-        return self.read_valid(window, bands, nodata)[1]
 
     def read_valid(
         self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None

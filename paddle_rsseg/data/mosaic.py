@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rasterio
 
+from paddle_rsseg.data.arrays import ReadByBoth
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window
 
@@ -99,7 +100,7 @@ class _Pieces:
         self.close()
 
 
-class Mosaic(_Pieces):
+class Mosaic(_Pieces, ReadByBoth):
     """The interface of :class:`~paddle_rsseg.data.raster.Raster` over patches of one scene.
 
     Pixels that no patch covers are 0 and without data.
@@ -113,16 +114,6 @@ class Mosaic(_Pieces):
         self.descriptions = raster.descriptions
         # patches with a place on the ground know it from their own corner
         self.transform = raster.transform @ rasterio.Affine.translation(-first.x0, -first.y0)
-
-    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """See :meth:`Raster.read`."""
-        return self.read_valid(window, bands)[0]
-
-    def valid(
-        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
-    ) -> np.ndarray | None:
-        """See :meth:`Raster.valid`."""
-        return self.read_valid(window, bands, nodata)[1]
 
     def read_valid(
         self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None

@@ -21,7 +21,7 @@ import rasterio
 import rasterio.errors
 from rasterio.enums import ColorInterp, MaskFlags
 
-from paddle_rsseg.data.arrays import ArrayRaster, NpyRaster, both, valid_pixels
+from paddle_rsseg.data.arrays import ArrayRaster, NpyRaster, ReadByBoth, both, valid_pixels
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.windows import Window
 
@@ -57,7 +57,7 @@ class Facts:
     driver: str
 
 
-class Raster:
+class Raster(ReadByBoth):
     """An image file, opened at the first need and once per process.
 
     Args:
@@ -164,12 +164,6 @@ class Raster:
             bands: 1-based, in the order wanted; None: all ``count``.
         """
         return self._read(window, bands)[0]
-
-    def valid(
-        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
-    ) -> np.ndarray | None:
-        """H×W bool, True where there is data; None if that is everywhere. See :meth:`read_valid`."""
-        return self.read_valid(window, bands, nodata)[1]
 
     def read_valid(
         self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None

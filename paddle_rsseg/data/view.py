@@ -9,12 +9,13 @@ import numpy as np
 from rasterio.windows import Window as GdalWindow
 from rasterio.windows import transform as window_transform
 
+from paddle_rsseg.data.arrays import ReadByBoth
 from paddle_rsseg.data.labels import Label
 from paddle_rsseg.data.raster import ArrayRaster, Raster
 from paddle_rsseg.windows import Window
 
 
-class RasterView:
+class RasterView(ReadByBoth):
     """The interface of :class:`Raster` over a window that may stick out of the raster at the right and bottom.
 
     Pixels outside are 0, and invalid where the raster has invalid pixels at all; where it has none, nothing marks
@@ -33,16 +34,6 @@ class RasterView:
     def transform(self) -> Any:
         offset = GdalWindow(self.window.x0, self.window.y0, self.width, self.height)
         return window_transform(offset, self.raster.transform)
-
-    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """See :meth:`Raster.read`."""
-        return self.read_valid(window, bands)[0]
-
-    def valid(
-        self, window: Window | None = None, nodata: float | None = None, bands: Sequence[int] | None = None
-    ) -> np.ndarray | None:
-        """See :meth:`Raster.valid`."""
-        return self.read_valid(window, bands, nodata)[1]
 
     def read_valid(
         self, window: Window | None = None, bands: Sequence[int] | None = None, nodata: float | None = None
