@@ -36,7 +36,7 @@ def worker(task: str, folder: Path) -> None:
     from paddle_rsseg.data.raster import open_raster
     from paddle_rsseg.evaluation.confusion import confusion_matrix
     from paddle_rsseg.geo.writer import write_label_raster
-    from paddle_rsseg.inference.backends import compile_backend
+    from paddle_rsseg.inference.backends import make_backend
     from paddle_rsseg.inference.engine import WindowPredictor
     from paddle_rsseg.inference.spec import InferenceSpec
     from paddle_rsseg.models import create_model
@@ -44,7 +44,7 @@ def worker(task: str, folder: Path) -> None:
 
     paddle.set_device("cpu")
     spec = InferenceSpec(num_classes=5, window=(256, 256), stride=(192, 192))
-    engine = WindowPredictor(compile_backend(create_model("farseg_r18", num_classes=5), spec), spec)
+    engine = WindowPredictor(make_backend(create_model("farseg_r18", num_classes=5), spec), spec)
     engine.predict(np.zeros((300, 300, 3), np.uint8))
     loaded = peak_mb()
     scene = open_raster(folder / "scene.tif")

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=384)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--backend", default="auto")
     args = parser.parse_args()
     paddle.set_device("cpu")
     paddle.seed(0)
@@ -53,19 +54,19 @@ def main() -> None:
     )
 
     if args.task == "slide":
-        from paddle_rsseg.inference.backends import compile_backend
+        from paddle_rsseg.inference.backends import make_backend
         from paddle_rsseg.inference.engine import WindowPredictor
 
         model.eval()
         started = time.perf_counter()
-        backend = compile_backend(model, spec)
+        backend = make_backend(model, spec, args.backend)
         compile_seconds = time.perf_counter() - started
         backend(image[None, : args.crop, : args.crop].transpose(0, 3, 1, 2).copy())  # warm up
         started = time.perf_counter()
         labels = WindowPredictor(backend, spec).predict(image)
         seconds = time.perf_counter() - started
-        np.save(f"{args.work}/labels_ours.npy", labels)
-        extra = {"compile_seconds": compile_seconds}
+        np.save(f"{args.work}/labels_{args.backend}.npy", labels)
+        extra = {"compile_seconds": compile_seconds, "backend": backend.name}
     else:
         seconds, extra = timed_steps(model, args.work, args.crop, args.batch, args.steps), {}
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **extra}))

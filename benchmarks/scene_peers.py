@@ -59,7 +59,8 @@ def prepare(network: str, work: Path) -> None:
     print("{}")
 
 
-def ours(protocol: str, work: Path, window: int, stride: int) -> None:
+def ours(way: str, work: Path, window: int, stride: int) -> None:
+    """``way`` is a protocol, or protocol@backend."""
     import paddle
     import rasterio
     import small_network  # noqa: F401
@@ -68,15 +69,16 @@ def ours(protocol: str, work: Path, window: int, stride: int) -> None:
     from paddle_rsseg.inference.scene import Outputs
 
     paddle.set_device("cpu")
-    predictor = Predictor(work / "model.safetensors", **spec_of(protocol, window, stride))
+    protocol, _, backend = way.partition("@")
+    predictor = Predictor(work / "model.safetensors", backend=backend or "auto", **spec_of(protocol, window, stride))
     scorer: Any = predictor.engine.score
     scorer.backend(np.zeros((1, 3, window, window), np.float32))  # warm up
     loaded = resident_mb()
-    scorer.backend = timed = Timed(scorer.backend)
-    written = predictor.predict_file(work / "scene.tif", work / f"maps_{protocol}", outputs=Outputs(overlay=False))
-    report(timed, loaded)
+    name, scorer.backend = scorer.backend.name, Timed(scorer.backend)
+    written = predictor.predict_file(work / "scene.tif", work / f"maps_{way}", outputs=Outputs(overlay=False))
+    report(scorer.backend, loaded, backend=name)
     with rasterio.open(written[0]) as file:  # after the measurement
-        np.save(work / f"labels_ours_{protocol}.npy", file.read(1))
+        np.save(work / f"labels_ours_{way}.npy", file.read(1))
 
 
 def table(results: dict) -> str:
@@ -129,6 +131,8 @@ def main() -> None:
         run(sys.executable, "scene_peers.py", "--worker", "prepare", work, "--network", network, *windows)
         sides: list[tuple[str, str, dict[str, str] | None]] = [("ours, peers", "ours_peers", switches)]
         sides.append(("ours, predict", "ours_predict", switches))
+        sides.append(("ours, peers, Paddle Inference", "ours_peers@paddle", switches))
+        sides.append(("ours, peers, bfloat16", "ours_peers@openvino-bf16", switches))
         for way in ("paddlers", "paddlers_accum", "paddleseg", "mmseg"):
             sides.append((f"{way}, equal switches", way, switches))
             if way != "paddlers_accum":  # slow, and it would say nothing new

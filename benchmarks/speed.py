@@ -1,7 +1,8 @@
 """Speed beside PaddleSeg 2.8, in one run: python benchmarks/speed.py --peer "$(bash benchmarks/peer_environment.sh)"
 
 Both sides get the same FarSeg, the same weights, windows and pixels; every measurement is a process of its own, in turn
-(ours, theirs, ours, …), so that a machine that changes its pace changes it for both. Writes speed.json and a table.
+(ours, theirs, ours, …), so that a machine that changes its pace changes it for both. With --torch, a step of PyTorch
+too, which says what the processor can do. Writes speed.json and a table.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def real_pixels(height: int, width: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, help="python of the PaddleSeg environment")
+    parser.add_argument("--torch", help="python of an environment with torch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--arch", default="farseg_r50")
@@ -50,27 +52,44 @@ def main() -> None:
             f"{work}/label.npy", np.random.default_rng(0).integers(0, 16, (256, 256), dtype=np.uint8).astype("uint8")
         )
         run(ours, "ours_side.py", "weights", work, "--arch", args.arch)
-        sides = {
-            "ours": lambda task, *a: run(ours, "ours_side.py", task, work, "--arch", args.arch, *a, switches=switches),
-            "paddleseg as it comes": lambda task, *a: run(
-                args.peer, "peers/paddleseg_side.py", task, work, "--arch", args.arch, *a
-            ),
-            "paddleseg, equal switches": lambda task, *a: run(
-                args.peer, "peers/paddleseg_side.py", task, work, "--arch", args.arch, *a, switches=switches
-            ),
+        # task → side → (python, script, further words, switches)
+        peer, crop = "peers/paddleseg_side.py", ("--crop", 256)
+        plan: dict[str, dict[str, tuple]] = {
+            "slide": {
+                "ours": (ours, "ours_side.py", (), switches),
+                "ours, Paddle Inference": (ours, "ours_side.py", ("--backend", "paddle"), switches),
+                "ours, bfloat16": (ours, "ours_side.py", ("--backend", "openvino-bf16"), switches),
+                "paddleseg as it comes": (args.peer, peer, (), None),
+                "paddleseg, equal switches": (args.peer, peer, (), switches),
+            },
+            "train": {
+                "ours": (ours, "ours_side.py", crop, switches),
+                "paddleseg as it comes": (args.peer, peer, crop, None),
+                "paddleseg, equal switches": (args.peer, peer, crop, switches),
+            },
         }
-        for task, extra in (("slide", ()), ("train", ("--crop", 256))):
+        if args.torch:
+            plan["train"]["PyTorch"] = (args.torch, "peers/torch_step.py", crop, switches)
+        for task, sides in plan.items():
             rows: dict[str, list[dict]] = {name: [] for name in sides}
             for _ in range(args.rounds):
-                for name, measure in sides.items():
-                    rows[name].append(measure(task, *extra))
-                    print(f"{task:<6} {name:<28} {rows[name][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
+                for name, (python, script, words, chosen) in sides.items():
+                    done = run(python, script, task, work, "--arch", args.arch, *words, switches=chosen)
+                    rows[name].append(done)
+                    print(f"{task:<6} {name:<28} {done['seconds']:.2f} s", file=sys.stderr, flush=True)
             results[task] = {
-                name: {"seconds": [r["seconds"] for r in done], "peak_mb": max(r["peak_mb"] for r in done)}
+                name: {
+                    "seconds": [r["seconds"] for r in done],
+                    "peak_mb": max(r["peak_mb"] for r in done),
+                    "backend": done[0].get("backend"),
+                }
                 for name, done in rows.items()
             }
-        theirs, mine = np.load(f"{work}/labels_paddleseg.npy"), np.load(f"{work}/labels_ours.npy")
-        results["label_agreement"] = float((theirs == mine).mean())
+        theirs = np.load(f"{work}/labels_paddleseg.npy")
+        results["label_agreement"] = {
+            backend: float((theirs == np.load(f"{work}/labels_{backend}.npy")).mean())
+            for backend in ("auto", "paddle", "openvino-bf16")
+        }
 
     print(f"\n{results['cpu']}; switches {switches}; {args.arch}, {args.size}² pixels")
     print(f"{'':<34}{'seconds':>24}{'ratio to ours':>16}{'peak MB':>10}")
@@ -79,7 +98,8 @@ def main() -> None:
         for name, row in results[task].items():
             ratio = float(np.median(row["seconds"])) / base
             print(f"{task:<7}{name:<27}{spread(row['seconds']):>24}{ratio:>15.2f}×{row['peak_mb']:>10.0f}")
-    print(f"same label: {results['label_agreement']:.6%} of the pixels")
+    for backend, same in results["label_agreement"].items():
+        print(f"same label as PaddleSeg, {backend}: {same:.6%} of the pixels")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(results, indent=1))
     print(f"written: {os.path.relpath(args.out)}")

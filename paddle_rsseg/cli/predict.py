@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
+from paddle_rsseg.inference import runtimes
 from paddle_rsseg.inference.products import DTYPES
 from paddle_rsseg.inference.spec import InferenceSpec
 
@@ -74,10 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows at once (default: 1 on a CPU, 4 on a GPU)")
-    run.add_argument(
-        "--backend", choices=("auto", "dynamic", "paddle", "onnx"), default="auto",
-        help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",
-    )  # fmt: skip
+    run.add_argument("--backend", choices=runtimes.BACKENDS, default="auto", help=runtimes.HELP)
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
 
     several = parser.add_argument_group("several processes; docs/cluster.md")

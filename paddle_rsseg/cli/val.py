@@ -7,6 +7,7 @@ from typing import Any
 
 from paddle_rsseg.cli.measures import add_measure_arguments, measures_of, temperature_path
 from paddle_rsseg.cli.windows import add_window_arguments, window_changes
+from paddle_rsseg.inference import runtimes
 
 NEEDS_PADDLE = True
 
@@ -28,10 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     run = parser.add_argument_group("the run")
     run.add_argument("--batch_size", type=int, metavar="N", help="windows computed together (default: window_batch)")
-    run.add_argument(
-        "--backend", choices=("auto", "dynamic", "paddle", "onnx"), default="auto",
-        help="auto: the compiled graph on a CPU, checked against the model; the model itself on a GPU",
-    )  # fmt: skip
+    run.add_argument("--backend", choices=runtimes.BACKENDS, default="auto", help=runtimes.HELP)
     run.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU if there is one")
     run.add_argument(
         "--examples", type=int, default=4, metavar="N", help="best and worst images in the report (default: 4)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable
@@ -10,7 +11,10 @@ from typing import Any
 
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.export.gate import Case, Comparison, compare, odd_cases
-from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference import onnx, runtimes
+from paddle_rsseg.inference.openvino import OpenVinoBackend
+
+log = logging.getLogger("paddle_rsseg")
 
 
 def save_onnx(
@@ -41,13 +45,17 @@ def save_onnx(
         raise RssegError(target, f"cannot be made ({error.strerror})", "a place that may be written to") from error
     with temporary as directory:
         save_static(model, directory, channels, size)
-        comparison = add_onnx(model, directory, channels, odd_cases(getattr(model, "min_multiple", 32), size))
+        comparisons = add_onnx(model, directory, channels, odd_cases(getattr(model, "min_multiple", 32), size))
         os.replace(Path(directory) / onnx.FILE, target)
-    return comparison
+    return comparisons["onnx"]
 
 
-def add_onnx(model: Any, directory: str | Path, in_channels: int, cases: Iterable[Case]) -> Comparison:
+def add_onnx(model: Any, directory: str | Path, in_channels: int, cases: Iterable[Case]) -> dict[str, Comparison]:
     """Convert the static graph of ``model`` in ``directory`` to ``model.onnx`` beside it, and compare the two.
+
+    Returns:
+        Back end → how closely it agrees with the model: ``"onnx"``, and ``"openvino"`` where that is installed and
+        agrees. If it does not, that is told, and no reason to refuse a file which ONNX Runtime computes rightly.
 
     Raises:
         RssegError: see :func:`save_onnx`.
@@ -56,10 +64,18 @@ def add_onnx(model: Any, directory: str | Path, in_channels: int, cases: Iterabl
 
     target = Path(directory) / onnx.FILE
     onnx.convert(*static_files(directory), target)
-    training = model.training
+    training, name, cases = model.training, type(model).__name__, list(cases)
     try:
-        comparison = compare(DynamicBackend(model), onnx.OnnxBackend(target), in_channels, cases)
+        reference = DynamicBackend(model)
+        comparison = compare(reference, onnx.OnnxBackend(target), in_channels, cases)
+        found = {"onnx": comparison.or_refuse(name, "paddle2onnx")}
+        if runtimes.has_openvino():
+            try:
+                other = compare(reference, OpenVinoBackend(target), in_channels, cases)
+                found["openvino"] = other.or_refuse(name, "OpenVINO")
+            except RssegError as error:
+                log.warning("%s; --backend auto will not take OpenVINO for this export", error)
     finally:
         if training:
             model.train()
-    return comparison.or_refuse(type(model).__name__, "paddle2onnx")
+    return found

@@ -84,7 +84,7 @@ def export(
     try:
         compared = {"paddle": _write_graph(model, spec, size, temporary)}
         if format == "onnx":
-            compared["onnx"] = add_onnx(model, temporary, spec.in_channels, odd_cases(spec.pad_to, size))
+            compared |= add_onnx(model, temporary, spec.in_channels, odd_cases(spec.pad_to, size))
         _describe(temporary, spec, size, compared, details)
         _put_in_place(temporary, target)
     finally:
@@ -194,7 +194,7 @@ def _describe(
     files = {"graph": graph, "parameters": parameters}
     if "onnx" in compared:
         files["onnx"] = directory / onnx.FILE
-        details["equality_onnx"] = compared["onnx"].to_dict()
+    equality = {f"equality_{name}": comparison.to_dict() for name, comparison in compared.items()}
     height, width = size or (-1, -1)
     content = {
         "format": FORMAT,
@@ -204,7 +204,8 @@ def _describe(
         "inference": spec.to_dict(),
         "sha256": {path.name: _sha256(path) for path in files.values()},
         "versions": {"paddle_rsseg": __version__, "paddle": paddle.__version__},
-        "equality": compared["paddle"].to_dict(),
+        "equality": equality.pop("equality_paddle"),
+        **equality,
         **details,
     }
     header = "# Written by paddle_rsseg's export. 'inference' is the complete pre- and post-processing.\n"

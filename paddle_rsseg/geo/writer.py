@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def write_label_raster(
     if file_format == "auto":
         file_format = "tif" if is_georeferenced(raster) else "png"
     layout = Layout(1, "uint8", legend.nodata, "mode", colours=legend.colours, tags={"CLASSES": legend.classes})
-    return _write(Path(stem), ((band.y0, band.labels[None]) for band in bands), raster, layout, file_format)
+    return _write(Path(stem), _rows(bands, lambda band: band.labels[None]), raster, layout, file_format)
 
 
 def write_product(
@@ -128,8 +128,15 @@ def write_product(
     layout = Layout(
         len(labels), products.dtype, NODATA[products.dtype], "average", SCALE[products.dtype], tuple(labels)
     )
-    rows = ((band.y0, band.layers[name]) for band in bands)
+    rows = _rows(bands, lambda band: band.layers[name])
     return _write(Path(stem), rows, raster, layout, "cog" if file_format == "cog" else "tif")
+
+
+def _rows(bands: Iterable[Any], part: Callable[[Any], np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, planes × rows × width) of each band."""
+    for band in bands:
+        yield band.y0, part(band)
+        del band  # not kept until the next is there
 
 
 @dataclass(frozen=True)
@@ -234,9 +241,10 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
         file.update_tags(**{key: value for key, value in layout.tags.items() if value})
         done = 0
         for y0, values in _whole_tiles(rows):
+            done = y0 + values.shape[1]
             values = values.astype(np.float32) if values.dtype == np.float16 else values
             file.write(values, window=RasterioWindow(0, y0, raster.width, values.shape[1]))
-            done = y0 + values.shape[1]
+            del values
     if done != raster.height:
         raise ValueError(f"{done} of {raster.height} rows were given")
 
@@ -244,12 +252,15 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
 def _whole_tiles(rows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, planes × rows × width) in multiples of a tile's height, so that each tile is compressed once."""
     top = 0
-    held: np.ndarray | None = None
+    held: np.ndarray | None = None  # rows that do not fill a tile yet
     for _, values in rows:
-        held = values if held is None else np.concatenate([held, values], axis=1)
-        whole = held.shape[1] // TILE * TILE
+        values = values if held is None else np.concatenate([held, values], axis=1)
+        whole = values.shape[1] // TILE * TILE
+        # a view would keep all of it
+        held = values[:, whole:].copy() if whole < values.shape[1] else None
         if whole:
-            yield top, held[:, :whole]
-            top, held = top + whole, held[:, whole:].copy()  # a view would keep all of it
-    if held is not None and held.shape[1]:
+            yield top, values[:, :whole]
+            top += whole
+        del values  # and so would the name, until the next rows are there
+    if held is not None:
         yield top, held

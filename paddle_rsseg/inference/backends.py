@@ -1,4 +1,4 @@
-"""What turns a batch of windows into logits: the dynamic graph, or a static one in Paddle Inference or ONNX Runtime.
+"""What turns a batch of windows into logits: the dynamic graph, or a static one in one of several libraries.
 
 A back end is any callable ``backend(batch) -> logits``: N×C×H×W float32 in, N×K×H×W float32 out, both C-contiguous
 NumPy arrays. The caller owns the result and may overwrite it.
@@ -19,7 +19,7 @@ import numpy as np
 import paddle
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference import onnx, runtimes
 from paddle_rsseg.runtime import process_cores
 
 if TYPE_CHECKING:
@@ -125,10 +125,6 @@ class PaddleInferenceBackend:
         return self._output.copy_to_cpu()
 
 
-#: how an exported graph is run: names that ``--backend`` takes
-STATIC: dict[str, Any] = {"paddle": PaddleInferenceBackend, "onnx": onnx.OnnxBackend}
-
-
 def static_files(export_dir: str | Path) -> tuple[Path, Path]:
     """(graph, parameters) of an export directory.
 
@@ -184,6 +180,22 @@ def methods_converted_once() -> Iterator[None]:
         vars(cache).pop("convert_with_cache", None)
 
 
+def _forget_unfinished_traces() -> None:
+    """Remove what a trace that failed has left in Paddle 3's lists.
+
+    They are kept under the address of its program. The next program at that address would find parameters of a network
+    that is gone: a KeyError about one of its names, or a crash of the process.
+    """
+    try:
+        from paddle.jit.dy2static import parameter_recorder
+    except ImportError:  # Paddle 2.6
+        return
+    recorders = (getattr(parameter_recorder, f"_global_{name}", None) for name in ("parameter_recorder", "inplace_map"))
+    for recorder in recorders:
+        for unfinished in vars(recorder).values() if recorder is not None else ():
+            unfinished.clear()
+
+
 def save_static(
     model: paddle.nn.Layer, directory: str | Path, in_channels: int, size: tuple[int, int] | None = None
 ) -> tuple[Path, Path]:
@@ -206,6 +218,9 @@ def save_static(
         with methods_converted_once():
             traced = paddle.jit.to_static(wrapper, input_spec=[image], full_graph=True)
             paddle.jit.save(traced, str(Path(directory) / "model"))
+    except Exception:
+        _forget_unfinished_traces()
+        raise
     finally:
         if training:
             model.train()
@@ -241,13 +256,13 @@ def compile_backend(
     threads: int | None = None,
     kind: str = "paddle",
     frugal: bool = False,
-) -> PaddleInferenceBackend | onnx.OnnxBackend:
+) -> Any:
     """The model as a static graph on Paddle's present device, checked against the dynamic graph at two sizes.
 
     The graph lies in a temporary directory that is removed when the result is garbage-collected.
 
     Args:
-        kind: what runs it, ``"paddle"`` or ``"onnx"``.
+        kind: what runs it, one of :data:`paddle_rsseg.inference.runtimes.STATIC`.
         frugal: see the back ends.
 
     Raises:
@@ -257,11 +272,13 @@ def compile_backend(
     where, training, step = type(model).__name__, model.training, spec.pad_to
     try:
         graph, parameters = save_static(model, directory, spec.in_channels)
-        if kind == "onnx":
+        if kind != "paddle":
             onnx.convert(graph, parameters, graph.with_name(onnx.FILE))
-        compiled = STATIC[kind](directory, threads, paddle.get_device(), frugal=frugal)
+        run = PaddleInferenceBackend if kind == "paddle" else runtimes.ON_ONNX[kind]
+        compiled = run(directory, threads, paddle.get_device(), frugal=frugal)
+        exact = compiled if kind not in runtimes.EXACT else runtimes.ON_ONNX[runtimes.EXACT[kind]](directory, threads)
         sizes = [(2 * step, 3 * step), (5 * step, 3 * step)]
-        gap = difference(DynamicBackend(model), compiled, spec.in_channels, sizes)
+        gap = difference(DynamicBackend(model), exact, spec.in_channels, sizes)
         if not gap <= TOLERANCE:
             seen = f"compiled logits differ from the model's by {gap:.1e} (relative)"
             raise RssegError(where, seen, f"at most {TOLERANCE:g}", "use --backend dynamic")
@@ -290,20 +307,28 @@ def make_backend(
     """A back end for a model.
 
     Args:
-        kind: ``"dynamic"``; ``"paddle"`` or ``"onnx"`` (compiled, an error if that fails); ``"auto"``: compiled by
-            Paddle on CPU, and where that fails the dynamic graph after saying so on stderr; dynamic on GPU.
+        kind: one of :data:`paddle_rsseg.inference.runtimes.BACKENDS`. A compiled one is an error if that fails;
+            ``"auto"`` is dynamic on a GPU; on a CPU compiled, for OpenVINO where that is installed, else for Paddle
+            Inference, and what fails is told on stderr before the next slower one is tried.
         frugal: hold little memory between calls; see the back ends.
+
+    Raises:
+        RssegError: an unknown name, or see :func:`compile_backend`.
     """
-    if kind == "dynamic":
-        return DynamicBackend(model)
-    if kind not in ("auto", *STATIC):
-        raise RssegError("--backend", f"unknown back end {kind!r}", "auto, dynamic, paddle or onnx")
-    if kind == "auto" and not paddle.get_device().startswith("cpu"):
-        return DynamicBackend(model)
-    try:
-        return compile_backend(model, spec, threads, "paddle" if kind == "auto" else kind, frugal)
-    except RssegError as error:
-        if kind != "auto":
-            raise
-        print(f"warning: {error}; going on with the slower dynamic graph", file=sys.stderr)
-        return DynamicBackend(model)
+    runtimes.check(kind)
+    tried = [kind]
+    if kind == "auto":
+        tried = ["dynamic"]
+        if paddle.get_device().startswith("cpu"):
+            fastest = runtimes.can_compile_for_openvino() and not paddle.__version__.startswith("2.")
+            tried = [*(["openvino"] if fastest else []), "paddle", "dynamic"]
+    for name, slower in zip(tried, [*tried[1:], None], strict=True):
+        if name == "dynamic":
+            break
+        try:
+            return compile_backend(model, spec, threads, name, frugal)
+        except RssegError as error:
+            if slower is None:
+                raise
+            print(f"warning: {name}: {error}; going on with the slower {slower}", file=sys.stderr)
+    return DynamicBackend(model)

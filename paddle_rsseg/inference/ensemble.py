@@ -95,6 +95,7 @@ class Ensemble:
         self.plain = len(self.turns) == 1 and self.turns[0].plain
         backends = [turn.score.backend for turn in self.turns]
         self.default_batch = min(getattr(backend, "default_batch", 4) for backend in backends)
+        self.libraries = {k: v for backend in backends for k, v in getattr(backend, "libraries", {}).items()}
         self.name = f"ensemble of {', '.join(getattr(b, 'name', type(b).__name__) for b in backends)}"
 
     @property

@@ -14,13 +14,13 @@ from typing import Any
 
 from paddle_rsseg import tree
 from paddle_rsseg.errors import RssegError, did_you_mean
+from paddle_rsseg.inference.runtimes import BACKENDS
 from paddle_rsseg.inference.spec import POLICIES, VIEW_NAMES
 from paddle_rsseg.windows import WEIGHTS
 
 SUFFIXES = (".yml", ".yaml")
 DEPLOY_FILE = "deploy.yaml"
 AVERAGES = ("probs", "logits")
-BACKENDS = ("auto", "dynamic", "paddle", "onnx")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def fan_out(items: Iterable[T], readers: Sequence[Callable[[Iterator[T]], R]], d
             if item is _END:
                 return
             yield item
+            del item  # items are large, and the next may be long in coming
 
     def work(index: int) -> None:
         try:
@@ -64,6 +65,7 @@ def fan_out(items: Iterable[T], readers: Sequence[Callable[[Iterator[T]], R]], d
                 break
             for target in queues:
                 target.put(item)
+            del item
     except BaseException:
         failed.set()
         raise

@@ -15,9 +15,13 @@ import rasterio.errors
 
 from paddle_rsseg import tree
 from paddle_rsseg.inference.ensemble_file import is_ensemble, read_ensemble
+from paddle_rsseg.runtime import version_of
 
 #: files of a directory that are the model, and not, say, the state of its optimiser
 MODEL_FILES = {".json", ".pdmodel", ".pdiparams", ".yaml", ".onnx", ".safetensors", ".pdparams", ".pth"}
+
+#: what every back end needs → the packages that it comes in
+LIBRARIES = {"PaddlePaddle": ("paddlepaddle-gpu", "paddlepaddle"), "NumPy": ("numpy",)}
 
 
 def fingerprint(model: Any) -> str | None:
@@ -52,6 +56,14 @@ def fingerprint(model: Any) -> str | None:
             digest.update(np.ascontiguousarray(value.numpy()).tobytes())
         return digest.hexdigest()
     return getattr(model, "fingerprint", None)
+
+
+def versions(backend: Any) -> dict[str, str | None]:
+    """Version of everything that takes part in the arithmetic; None: not installed."""
+    from paddle_rsseg import __version__
+
+    libraries = {**LIBRARIES, **getattr(backend, "libraries", {})}
+    return {"paddle_rsseg": __version__, **{name: version_of(*packages) for name, packages in libraries.items()}}
 
 
 def image_identity(path: str | os.PathLike) -> list[list[Any]]:

@@ -82,6 +82,7 @@ class Journal:
             band = self.load(index) if index in there else None
             if band is not None:
                 yield band
+                del band
                 index += 1
                 continue
             there.discard(index)
@@ -95,6 +96,7 @@ class Journal:
         for band in bands:
             if band.index not in there:
                 self.save(band)
+            del band  # not kept until the next is there
 
     def remove(self) -> None:
         """Delete everything."""

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference import runtimes
 from paddle_rsseg.inference.ensemble_file import DEPLOY_FILE, is_ensemble
 from paddle_rsseg.inference.spec import InferenceSpec
 
@@ -40,7 +41,12 @@ def read_deploy(export_dir: str | Path) -> InferenceSpec:
     Raises:
         RssegError: no such file, or not one that this project wrote.
     """
-    path = Path(export_dir)
+    return InferenceSpec.from_dict(_deploy(export_dir)["inference"], f"{export_dir}: inference")
+
+
+def _deploy(path: str | Path) -> dict[str, Any]:
+    """All that a ``deploy.yaml`` says."""
+    path = Path(path)
     path = path / DEPLOY_FILE if path.is_dir() else path
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -55,7 +61,7 @@ def read_deploy(export_dir: str | Path) -> InferenceSpec:
         raise RssegError(
             path, "not written by this project's export", f"format: {FORMAT}", "export the model with tools/export.py"
         )
-    return InferenceSpec.from_dict(content["inference"], f"{path}: inference")
+    return content
 
 
 def open_model(
@@ -75,7 +81,8 @@ def open_model(
             ``.pdparams`` or ``.pth``; the YAML of an ensemble; a ``paddle.nn.Layer``; or a back end (any callable).
         spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
         settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
-        backend: ``auto``, ``dynamic``, ``paddle`` or ``onnx``, see
+        backend: one of :data:`paddle_rsseg.inference.runtimes.BACKENDS`; ``auto`` for an export is OpenVINO on a CPU
+            where that is installed and the export was checked with it, else Paddle Inference; for other models see
             :func:`paddle_rsseg.inference.backends.make_backend`.
         device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
         frugal: hold little memory between calls, for networks that take turns.
@@ -125,23 +132,26 @@ def _is_export(path: Path) -> bool:
 
 def _open_export(path: Path, backend: str, device: str | None, **how: Any) -> tuple[Any, InferenceSpec]:
     """The back end for an export directory, its ``deploy.yaml`` or its ``.onnx``, and its description."""
+    runtimes.check(backend)
     if backend == "dynamic":
         seen = "dynamic with an exported model"
-        raise RssegError("--backend", seen, "auto, paddle or onnx", "a graph has no dynamic form")
+        raise RssegError("--backend", seen, f"auto, {', '.join(runtimes.STATIC)}", "a graph has no dynamic form")
+    device = device or _device()
+    only_onnx = path.suffix == ".onnx"
     directory = path if path.is_dir() else path.parent
-    described = read_deploy(directory if path.suffix == ".onnx" else path)
-    if path.suffix == ".onnx" or backend == "onnx":
-        if backend == "paddle":
-            raise RssegError(
-                "--backend", "paddle with an .onnx file", "auto or onnx", "give the directory of the export"
-            )
-        from paddle_rsseg.inference.onnx import OnnxBackend
-
-        file = path if path.suffix == ".onnx" else directory
-        return OnnxBackend(file, device=device or _device(), **how), described
+    content = _deploy(directory if only_onnx else path)
+    described = InferenceSpec.from_dict(content["inference"], f"{path}: inference")
+    if backend == "auto":
+        checked = "equality_openvino" in content and runtimes.has_openvino() and device.startswith("cpu")
+        backend = "openvino" if checked else "onnx" if only_onnx else "paddle"
+    if backend in runtimes.ON_ONNX:
+        return runtimes.ON_ONNX[backend](path if only_onnx else directory, device=device, **how), described
+    if only_onnx:
+        wanted = f"auto, {', '.join(runtimes.ON_ONNX)}"
+        raise RssegError("--backend", "paddle with an .onnx file", wanted, "give the directory of the export")
     from paddle_rsseg.inference.backends import PaddleInferenceBackend
 
-    return PaddleInferenceBackend(directory, device=device or _device(), **how), described
+    return PaddleInferenceBackend(directory, device=device, **how), described
 
 
 def _device() -> str:

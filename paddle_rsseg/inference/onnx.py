@@ -25,6 +25,18 @@ GARBAGE = "170"
 INSTALL = "pip install 'paddle-rsseg[onnx]'"
 
 
+def onnx_file(path: str | os.PathLike) -> Path:
+    """The file itself, or :data:`FILE` of a directory.
+
+    Raises:
+        RssegError: there is none.
+    """
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise RssegError(file, "no such file", "a model in ONNX's form", "write it with rsseg export --format onnx")
+    return file
+
+
 class OnnxBackend:
     """An ONNX file run by ONNX Runtime.
 
@@ -39,13 +51,11 @@ class OnnxBackend:
     """
 
     name = "onnx"
+    libraries = {"ONNX Runtime": ("onnxruntime-gpu", "onnxruntime")}
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None, device: str = "cpu", frugal: bool = False):
-        path = Path(path)
-        path = path / FILE if path.is_dir() else path
-        if not path.is_file():
-            raise RssegError(path, "no such file", "a model in ONNX's form", "write it with rsseg export --format onnx")
-        runtime = _package("onnxruntime")
+        path = onnx_file(path)
+        runtime = needed("onnxruntime", INSTALL)
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = threads or process_cores()
@@ -80,7 +90,7 @@ def convert(graph: Path, parameters: Path, target: Path) -> Path:
     """
     if graph.suffix != ".json":
         raise RssegError(graph, "paddle2onnx reads graphs of Paddle 3", "model.json", "export with PaddlePaddle 3.x")
-    onnx = _package("onnx")
+    onnx = needed("onnx", INSTALL)
     with tempfile.TemporaryDirectory(prefix="rsseg-onnx-") as directory:
         copy = Path(directory) / "model.json"  # Paddle itself refuses what is written here
         copy.write_text(json.dumps(_single_precision(json.loads(graph.read_text(encoding="utf-8")))), encoding="utf-8")
@@ -151,8 +161,13 @@ def _name_ends(model: Any) -> None:
                 size.dim_param = axis
 
 
-def _package(name: str) -> Any:
+def needed(package: str, install: str) -> Any:
+    """The package, imported.
+
+    Raises:
+        RssegError: it cannot be; ``install`` is the way out.
+    """
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(package)
     except ImportError as error:
-        raise RssegError("environment", f"{name} cannot be imported ({error})", fix=INSTALL) from error
+        raise RssegError("environment", f"{package} cannot be imported ({error})", fix=install) from error

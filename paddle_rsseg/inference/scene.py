@@ -20,10 +20,9 @@ from paddle_rsseg.geo.vectorize import vectorize
 from paddle_rsseg.geo.writer import FORMATS, write_label_raster, write_product
 from paddle_rsseg.inference.engine import Band, WindowPredictor
 from paddle_rsseg.inference.fanout import fan_out
-from paddle_rsseg.inference.fingerprint import image_identity
+from paddle_rsseg.inference.fingerprint import image_identity, versions
 from paddle_rsseg.inference.journal import Journal
 from paddle_rsseg.inference.products import NONE, Products
-from paddle_rsseg.runtime import version_of
 
 #: directory among the results that holds what a killed run goes on with
 BOOKS = ".rsseg"
@@ -213,14 +212,14 @@ class Scene:
 
     def _counted(self, bands: Iterator[Band], progress: Callable[[int, int], None] | None) -> Iterator[Band]:
         for band in bands:
+            done = band.y1
             yield band
+            del band  # not kept while the next is computed
             if progress:
-                progress(band.y1, self.raster.height)
+                progress(done, self.raster.height)
 
     def _describe(self, path: str | Path, model: str | None) -> dict[str, Any]:
         """Everything on which the bytes of the results depend."""
-        from paddle_rsseg import __version__
-
         return json.loads(
             json.dumps(
                 {
@@ -231,7 +230,7 @@ class Scene:
                     "batch_size": self.engine.batch_size,
                     "inference": self.engine.spec.to_dict(),
                     "outputs": asdict(self.outputs),
-                    "versions": [__version__, version_of("paddlepaddle-gpu", "paddlepaddle"), version_of("numpy")],
+                    "versions": versions(self.engine.score.backend),
                 }
             )
         )

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from paddle_rsseg import ranks
 from paddle_rsseg.errors import RssegError
+from paddle_rsseg.inference.fingerprint import versions
 from paddle_rsseg.inference.predictor import Predictor
 from paddle_rsseg.inference.scene import MAP, Outputs
 from paddle_rsseg.inference.schedule import Outcome, Plan
 from paddle_rsseg.inference.units import Extent, Unit, extent, shares
-from paddle_rsseg.runtime import version_of
 
 Scene = tuple[Path, str]  # where an image is, and what its results are called
 Rows = Callable[[int, int], None]
@@ -47,14 +47,10 @@ class SceneWorker:
 
     def identity(self) -> dict[str, Any]:
         """What decides about the bytes of a band, apart from the image."""
-        from paddle_rsseg import __version__
-
         spec = json.dumps(self.predictor.spec.to_dict(), sort_keys=True)
         engine = self.predictor.engine
         return {
-            "paddle_rsseg": __version__,
-            "PaddlePaddle": version_of("paddlepaddle-gpu", "paddlepaddle"),
-            "NumPy": version_of("numpy"),
+            **versions(engine.score.backend),
             "processor type": platform.machine(),
             "model": self.predictor.fingerprint,
             "back end": getattr(engine.score.backend, "name", type(engine.score.backend).__name__),

@@ -1,8 +1,10 @@
-"""ONNX: the file computes what the network does, at any size; nothing else passes for it; no Paddle is needed."""
+"""ONNX: the file computes what the network does, at any size, in all that run it; nothing else passes for it; no Paddle
+is needed."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +15,15 @@ import pytest
 import yaml
 
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference import onnx
+from paddle_rsseg.inference import onnx, runtimes
 from paddle_rsseg.inference.onnx import OnnxBackend
+from paddle_rsseg.inference.openvino import OpenVinoBackend
 from paddle_rsseg.inference.spec import InferenceSpec
 
 paddle = pytest.importorskip("paddle")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("paddle2onnx")
+openvino = pytest.importorskip("openvino")
 
 import paddle_rsseg as rs  # noqa: E402
 from paddle_rsseg.export import save_onnx  # noqa: E402
@@ -27,6 +31,8 @@ from paddle_rsseg.export.gate import compare  # noqa: E402
 from paddle_rsseg.inference.backends import DynamicBackend, make_backend  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+RUN_IT = [OnnxBackend, OpenVinoBackend]
+OTHER = {"onnx": "openvino", "openvino": "onnxruntime"}  # which is not needed
 SPEC = InferenceSpec(num_classes=4, window=(64, 64), stride=(40, 40), classes=("a", "b", "c", "d"))
 nn, F = paddle.nn, paddle.nn.functional
 
@@ -71,13 +77,17 @@ def image(*shape):
     return np.random.default_rng(1).standard_normal(shape, np.float32)
 
 
-def test_any_size_and_batch(exported, net):
-    backend = OnnxBackend(exported)
+@pytest.mark.parametrize("run", RUN_IT)
+@pytest.mark.parametrize("frugal", [False, True])
+def test_any_size_and_batch(run, frugal, exported, net):
+    backend = run(exported, frugal=frugal)
     for shape in ((1, 3, 1, 1), (4, 3, 7, 200), (2, 3, 65, 33)):
         expected, seen = DynamicBackend(net)(image(*shape)), backend(image(*shape))
         np.testing.assert_allclose(seen, expected, atol=5e-5)
         seen += 1  # the caller owns it
-        np.testing.assert_allclose(backend(image(*shape)), expected, atol=5e-5)
+        again = backend(image(*shape))
+        backend(image(*shape) + 1)
+        np.testing.assert_allclose(again, expected, atol=5e-5)
 
 
 def test_the_description_names_the_file_and_how_closely_it_agrees(exported):
@@ -86,8 +96,9 @@ def test_the_description_names_the_file_and_how_closely_it_agrees(exported):
     description = yaml.safe_load((exported / "deploy.yaml").read_text())
     assert description["model"] == {"graph": "model.json", "parameters": "model.pdiparams", "onnx": "model.onnx"}
     assert set(description["sha256"]) == set(description["model"].values())
-    assert description["equality_onnx"]["max_relative_error"] < 1e-4
-    assert [2, 31, 33] in description["equality_onnx"]["cases"]
+    for name in ("equality_onnx", "equality_openvino"):
+        assert description[name]["max_relative_error"] < 1e-4
+        assert [2, 31, 33] in description[name]["cases"]
     graph = package.load(str(exported / "model.onnx")).graph
     for value, name, channels in ((graph.input[0], "image", 3), (graph.output[0], "logits", 4)):
         sizes = [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
@@ -122,9 +133,10 @@ def test_nothing_depends_on_what_lies_in_memory(exported, tmp_path, monkeypatch)
 
 def test_a_fixed_size(tmp_path, net):
     path = rs.export(net, SPEC, tmp_path / "export", input_shape=(1, 3, 32, 48), format="onnx")
-    assert OnnxBackend(path)(image(3, 3, 32, 48)).shape == (3, 4, 32, 48)
-    with pytest.raises(Exception, match="Got invalid dimensions"):
-        OnnxBackend(path)(image(1, 3, 33, 48))
+    for run, message in zip(RUN_IT, ("Got invalid dimensions", "are incompatible"), strict=True):
+        assert run(path)(image(3, 3, 32, 48)).shape == (3, 4, 32, 48)
+        with pytest.raises(Exception, match=message):
+            run(path)(image(1, 3, 33, 48))
 
 
 def test_one_file(tmp_path, net):
@@ -183,43 +195,84 @@ def test_what_cannot_be_converted_is_one_line(tmp_path, capfd):
     assert "unsupported" not in "".join(capfd.readouterr())
 
 
-def test_predicting_with_it(exported, net, tmp_path):
+@pytest.mark.parametrize(("name", "run"), [("onnx", OnnxBackend), ("openvino", OpenVinoBackend)])
+def test_predicting_with_it(name, run, exported, net, tmp_path):
     picture = np.random.default_rng(2).integers(0, 256, (90, 130, 3), np.uint8)
     expected = rs.Predictor(exported, backend="paddle").predict(picture).labels
     for predictor in (
-        rs.Predictor(exported, backend="onnx"),
-        rs.Predictor(exported / "model.onnx"),
-        rs.Predictor(net, SPEC, backend="onnx"),
+        rs.Predictor(exported, backend=name),
+        rs.Predictor(exported / "model.onnx", backend=name),
+        rs.Predictor(net, SPEC, backend=name),
     ):
-        assert isinstance(predictor.engine.score.backend, OnnxBackend)
+        assert isinstance(predictor.engine.score.backend, run)
+        assert predictor.engine.score.backend.name == name
         assert (predictor.predict(picture).labels != expected).mean() < 1e-3
     assert len(np.unique(expected)) > 1
-    assert isinstance(make_backend(net, SPEC, "onnx"), OnnxBackend)
     with pytest.raises(RssegError, match="give the directory"):
         rs.Predictor(exported / "model.onnx", backend="paddle")
 
 
+def test_auto_is_openvino_where_it_is_installed_and_was_checked(exported, net, tmp_path, monkeypatch):
+    def chosen(model):
+        return rs.Predictor(model, SPEC, device="cpu").engine.score.backend.name
+
+    assert chosen(exported) == chosen(exported / "model.onnx") == chosen(net) == "openvino"
+    copy = Path(shutil.copytree(exported, tmp_path / "unchecked"))
+    description = yaml.safe_load((copy / "deploy.yaml").read_text())
+    del description["equality_openvino"]
+    (copy / "deploy.yaml").write_text(yaml.safe_dump(description))
+    assert (chosen(copy), chosen(copy / "model.onnx")) == ("paddle", "onnx")
+    monkeypatch.setattr(runtimes, "has_openvino", lambda: False)
+    assert (chosen(exported), chosen(exported / "model.onnx"), chosen(net)) == ("paddle", "onnx", "paddle")
+
+
+def test_rounding_to_bfloat16_is_chosen_by_name_only(exported, net):
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(RssegError, match="a processor without bfloat16"):
+            OpenVinoBackend(exported, precision="bf16")
+        return
+    x = image(1, 3, 65, 97)
+    expected, rounded = (make_backend(net, SPEC, name)(x) for name in ("openvino", "openvino-bf16"))
+    error = np.abs(rounded - expected).max() / np.abs(expected).max()
+    assert 1e-4 < error < 5e-2  # it rounds, and it is the same network
+
+
+def test_an_export_that_openvino_computes_otherwise_is_written_but_not_taken(tmp_path, net, monkeypatch, caplog):
+    run = OpenVinoBackend.__call__
+    monkeypatch.setattr(OpenVinoBackend, "__call__", lambda self, batch: run(self, batch) * 1.01)
+    path = rs.export(net, SPEC, tmp_path / "export", format="onnx")
+    assert "OpenVINO computes something else" in caplog.text
+    assert "equality_openvino" not in yaml.safe_load((path / "deploy.yaml").read_text())
+    assert rs.Predictor(path).engine.score.backend.name == "paddle"
+    assert make_backend(net, SPEC, "auto").name == "paddle"
+    with pytest.raises(RssegError, match="compiled logits differ"):
+        make_backend(net, SPEC, "openvino")
+
+
 def test_mistakes_are_one_line(tmp_path, net, exported):
-    with pytest.raises(RssegError, match=r"no such file.*--format onnx"):
-        OnnxBackend(tmp_path)
     (tmp_path / "a.onnx").write_bytes(b"no model")
-    with pytest.raises(RssegError, match="ONNX Runtime cannot run it"):
-        OnnxBackend(tmp_path / "a.onnx")
-    with pytest.raises(RssegError, match="built for the CPU"):
-        OnnxBackend(exported, device="gpu")
+    for run, name, gpu in zip(RUN_IT, ("ONNX Runtime", "OpenVINO"), ("built for the CPU", "--device cpu"), strict=True):
+        with pytest.raises(RssegError, match=r"no such file.*--format onnx"):
+            run(tmp_path)
+        with pytest.raises(RssegError, match=f"{name} cannot run it"):
+            run(tmp_path / "a.onnx")
+        with pytest.raises(RssegError, match=gpu):
+            run(exported, device="gpu")
     with pytest.raises(RssegError, match="--format"):
         rs.export(net, SPEC, tmp_path / "export", format="torch")
     with pytest.raises(RssegError, match=r"deploy.yaml: cannot be read"):
         rs.Predictor(tmp_path / "a.onnx")
 
 
-def test_a_server_without_paddle(tmp_path, exported):
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_server_without_paddle(name, tmp_path, exported):
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (80, 70, 3), np.uint8))
-    infer = [str(ROOT / "deploy/python/infer.py"), "--config", str(exported), "--backend", "onnx"]
+    infer = [str(ROOT / "deploy/python/infer.py"), "--config", str(exported), "--backend", name]
     arguments = [*infer, "--image_path", str(tmp_path / "a.png"), "--save_dir", str(tmp_path / "maps")]
+    missing = ("paddle", "paddle2onnx", "onnx", "pydantic", "torch", OTHER[name])
     program = (
         "import runpy, sys\n"
-        "for name in ('paddle', 'paddle2onnx', 'onnx', 'pydantic', 'torch'): sys.modules[name] = None\n"
+        f"for name in {missing}: sys.modules[name] = None\n"
         f"sys.argv = {arguments!r}\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )

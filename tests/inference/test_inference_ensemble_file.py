@@ -80,7 +80,11 @@ def test_what_is_an_ensemble():
         ("weight: 2", "weight: .nan", "members.0.weight: nan; expected a number above 0"),
         ("weight: 2", "weight: yes", "members.0.weight: yes; expected a number above 0"),
         ("weight: 2", "weight: two", "members.0.weight: 'two'; expected a number above 0"),
-        ("weight: 2", "backend: padle", "members.0.backend: 'padle'; expected one of auto, dynamic, paddle, onnx; did"),
+        (
+            "weight: 2",
+            "backend: padle",
+            "members.0.backend: 'padle'; expected one of auto, dynamic, paddle, onnx, openvino",
+        ),
         ("weight: 2", "bands: [0]", "members.0.bands: [0]; expected a whole number of at least 1"),
         ("weight: 2", "config: c.yml", "c.yml does not exist; expected a path relative to this file"),
         ("input_size: 128", "input_size: [1, 2, 3]", "[1, 2, 3]; expected a width and a height"),

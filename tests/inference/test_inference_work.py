@@ -138,6 +138,7 @@ def test_a_worker_of_a_cluster_is_killed_and_nothing_is_lost(scenes, alone, tmp_
     assert sorted(outcome.written) == [0, 2, 3]
     assert list(outcome.errors) == [1]
     assert "broken.tif" in outcome.errors[1]
+    told = [line for line in told if not line.startswith("waiting for the first")]  # on a slow machine
     assert len(told) == 2
     assert re.search(
         r"worker .*:\d+ died \(.*\); part/scene\d, bands \d+ to \d+: done again\nerror: .*broken.tif",
