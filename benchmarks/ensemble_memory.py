@@ -59,7 +59,7 @@ def worker(kind: str, members: int, side: int, frugal: bool, export: Path) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=768, help="of a window, in pixels (default: %(default)s)")
-    parser.add_argument("--backends", nargs="+", default=["dynamic", "paddle", "onnx"])
+    parser.add_argument("--backends", nargs="+", default=["dynamic", "paddle", "onnx", "openvino"])
     parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -80,8 +80,7 @@ def main() -> None:
         weights = Path(folder) / "model.safetensors"
         state = create_model(component).state_dict()
         save_weights(weights, state, {"model": component, "inference": spec.to_dict()})
-        form = "onnx" if "onnx" in args.backends else "paddle"
-        rs.export(weights, save_dir=Path(folder) / "export", format=form)
+        rs.export(weights, save_dir=Path(folder) / "export", format="onnx")
         for kind in args.backends:
             for members in (1, 3):
                 for frugal in (False, True) if members == 3 and kind != "dynamic" else (True,):

@@ -39,7 +39,10 @@ save_weights({str(work / "model.safetensors")!r}, create_model(model).state_dict
              {{"model": model, "inference": spec.to_dict()}})
 """
     weights, exported = work / "model.safetensors", work / "export"
-    for words in (["-c", code], ["tools/export.py", "--model_path", weights, "--save_dir", exported]):
+    for words in (
+        ["-c", code],
+        ["tools/export.py", "--model_path", weights, "--save_dir", exported, "--format", "onnx"],
+    ):
         done = subprocess.run(
             [sys.executable, *map(str, words)], cwd=ROOT, env=clean_environment(), capture_output=True, text=True
         )
@@ -48,9 +51,9 @@ save_weights({str(work / "model.safetensors")!r}, create_model(model).state_dict
     return exported
 
 
-def start(model: Path, scene: Path, out: Path) -> subprocess.Popen:
+def start(model: Path, scene: Path, out: Path, backend: str) -> subprocess.Popen:
     words = ["tools/predict.py", "--model_path", model, "--image_path", scene, "--save_dir", out]
-    words += ["--products", "probabilities", "--product_type", "float16"]
+    words += ["--products", "probabilities", "--product_type", "float16", "--backend", backend]
     with open(scene.with_name("log"), "w") as log:
         command = [sys.executable, *map(str, words)]
         return subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=log, stderr=log)
@@ -74,24 +77,26 @@ def bands_there(out: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=2000, help="pixels a side")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "kill_restart.json")
     args = parser.parse_args()
-    results: dict[str, Any] = {"size": args.size, "seed": args.seed, "before": conditions(), "kills": []}
+    results: dict[str, Any] = {"size": args.size, "seed": args.seed, "backend": args.backend}
+    results |= {"before": conditions(), "kills": []}
     moments = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         scene, model = work / "scene.tif", export_model(work)
         results["pixels"] = write_scene(scene, args.size, args.size)
         started = time.monotonic()
-        finish(start(model, scene, work / "whole"), scene)
+        finish(start(model, scene, work / "whole", args.backend), scene)
         seconds = results["seconds_without_kills"] = time.monotonic() - started
         whole = results["sha256"] = digests(work / "whole")
         rounds, wrong = 0, []
         while True:
             out = work / f"killed_{rounds}"
-            process = start(model, scene, out)
+            process = start(model, scene, out, args.backend)
             moment = moments.uniform(0, seconds) if len(results["kills"]) < args.kills else None
             try:
                 process.wait(moment)
