@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.products import NODATA, SCALE, Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
+_FLUSHING = threading.Lock()  # the limit that is lowered meanwhile is one for all threads
 TILE = 256  # pixels, both ways
 
 
@@ -245,8 +247,21 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
             values = values.astype(np.float32) if values.dtype == np.float16 else values
             file.write(values, window=RasterioWindow(0, y0, raster.width, values.shape[1]))
             del values
+            if layout.planes > 1:
+                _flush_blocks()
     if done != raster.height:
         raise ValueError(f"{done} of {raster.height} rows were given")
+
+
+def _flush_blocks() -> None:
+    """Have GDAL write the blocks that it holds.
+
+    It writes them when its cache is full, in the order of their rows, and at the end the rest, plane by plane. The
+    cache is one for all threads, so that of a file of several planes another part would be the rest each time: the same
+    pixels, but not the same bytes.
+    """
+    with _FLUSHING, rasterio.Env(GDAL_CACHEMAX=1):
+        pass
 
 
 def _whole_tiles(rows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:

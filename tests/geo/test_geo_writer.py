@@ -118,6 +118,21 @@ def test_products_say_what_their_numbers_mean(tmp_path, dtype, file_format):
             assert path.stat().st_size < 1.1 * layers[name].nbytes + 20_000
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_bytes_do_not_depend_on_when_the_cache_was_full(tmp_path, dtype):
+    products, values = Products(("probabilities",), dtype), np.random.default_rng(0).integers(0, 250, (3, 1000, 600))
+    bands = [
+        Band(k, y, y + 300, np.zeros((300, 600), np.uint8), {"probabilities": values[:, y : y + 300].astype(dtype)})
+        for k, y in enumerate(range(0, 1000, 300))
+    ]
+    image, files = ArrayRaster(np.zeros((1000, 600, 3), np.uint8), crs="EPSG:32640", transform=PLACE), []
+    for number_of_blocks in (1000, 20, 10, 1):
+        with rasterio.Env(GDAL_CACHEMAX=number_of_blocks * 256 * 256 * np.dtype(dtype).itemsize):
+            path = write_product(tmp_path / f"{number_of_blocks}", bands, image, products, "probabilities", SPEC, "tif")
+        files.append(path.read_bytes())
+    assert len(set(files)) == 1
+
+
 @pytest.mark.parametrize("georeferenced", [True, False])
 def test_a_failure_leaves_nothing_and_spares_the_old_file(tmp_path, georeferenced):
     def dies():
