@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ from paddle_rsseg.errors import RssegError
 from paddle_rsseg.inference.products import NODATA, SCALE, Products
 from paddle_rsseg.inference.spec import InferenceSpec
 
-_FLUSHING = threading.Lock()  # the limit that is lowered meanwhile is one for all threads
 TILE = 256  # pixels, both ways
 
 
@@ -213,6 +211,10 @@ def colour_table(spec: InferenceSpec) -> dict[int, tuple[int, int, int, int]]:
 
 
 def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any, layout: Layout) -> None:
+    """The file is closed and opened again after each row of tiles. GDAL writes when its cache is full, which is one for
+    all threads, in the order of the rows, and at the end the rest, plane by plane: with several planes the same pixels
+    would be other bytes each time, depending on when that was.
+    """
     profile = {
         "driver": "GTiff",
         "height": raster.height,
@@ -225,15 +227,12 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
         "compress": "deflate",
         "interleave": "band",
         "BIGTIFF": "IF_SAFER",
+        "SPARSE_OK": True,  # the tiles come later
         **layout.creation(),
     }
     if is_georeferenced(raster):
         profile |= {"crs": raster.crs, "transform": raster.transform}
-    with warnings.catch_warnings():
-        # a label map of a plain image has no georeference, and that is meant
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        file = rasterio.open(path, "w", **profile)
-    with file:
+    with _opened(path, "w", **profile) as file:
         if layout.colours:
             file.write_colormap(1, layout.colours)
         if layout.scale != 1:
@@ -241,27 +240,22 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
         for k, name in enumerate(layout.names, 1):
             file.set_band_description(k, name)
         file.update_tags(**{key: value for key, value in layout.tags.items() if value})
-        done = 0
-        for y0, values in _whole_tiles(rows):
-            done = y0 + values.shape[1]
-            values = values.astype(np.float32) if values.dtype == np.float16 else values
+    done = 0
+    for y0, values in _whole_tiles(rows):
+        done = y0 + values.shape[1]
+        values = values.astype(np.float32) if values.dtype == np.float16 else values
+        with _opened(path, "r+") as file:
             file.write(values, window=RasterioWindow(0, y0, raster.width, values.shape[1]))
-            del values
-            if layout.planes > 1:
-                _flush_blocks()
+        del values
     if done != raster.height:
         raise ValueError(f"{done} of {raster.height} rows were given")
 
 
-def _flush_blocks() -> None:
-    """Have GDAL write the blocks that it holds.
-
-    It writes them when its cache is full, in the order of their rows, and at the end the rest, plane by plane. The
-    cache is one for all threads, so that of a file of several planes another part would be the rest each time: the same
-    pixels, but not the same bytes.
-    """
-    with _FLUSHING, rasterio.Env(GDAL_CACHEMAX=1):
-        pass
+def _opened(path: Path, mode: str, **profile: Any) -> Any:
+    """The file, without a warning: a map of a plain image has no georeference, and that is meant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **profile)
 
 
 def _whole_tiles(rows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
