@@ -1,7 +1,7 @@
 """One engine of inference_engines.py, as a worker: ``engine.py KIND NETWORK WORK``.
 
 ``prepare`` turns PaddleSeg's weights into ours: an .npz for PyTorch, a static graph and an ONNX file.
-``dynamic``, ``exported`` are ours; ``torch``, ``torch_compiled``, ``onnxruntime``, ``openvino`` are the others.
+``dynamic``, ``exported``, ``onnxruntime``, ``openvino`` are our back ends; ``torch``, ``torch_compiled`` are not.
 Imports come late: the environments of the engines differ.
 """
 
@@ -65,15 +65,9 @@ def forward_of(kind: str, network: str, work: str):
 
         return OnnxBackend(work, threads)
     if kind == "openvino":
-        import openvino
+        from paddle_rsseg.inference.openvino import OpenVinoBackend
 
-        hints = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        request = openvino.Core().compile_model(f"{work}/model.onnx", "CPU", hints).create_infer_request()
-        return lambda image: next(iter(request.infer({0: image}).values()))
+        return OpenVinoBackend(work, threads)
     return torch_forward(network, work, threads, compiled=kind == "torch_compiled")
 
 

@@ -1,9 +1,9 @@
 """One 512² image through DeepLabV3+ R50 and HRNet-W18-OCR, in our engines and in others', same weights and threads:
 
-    python benchmarks/inference_engines.py --peer "$(bash benchmarks/peer_environment.sh)" --openvino PYTHON
+    python benchmarks/inference_engines.py --peer "$(bash benchmarks/peer_environment.sh)"
 
-PyTorch, ONNX Runtime and paddle2onnx are taken from this environment, OpenVINO from PYTHON's. All engines of a network
-are loaded first and then run in turn. Writes engines.json and a table.
+PyTorch, ONNX Runtime, OpenVINO and paddle2onnx are taken from this environment. All engines of a network are loaded
+first and then run in turn. Writes engines.json and a table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ TOLERANCE = 1e-3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, type=python_of, help="python of the PaddleSeg environment")
-    parser.add_argument("--openvino", default=sys.executable, type=python_of, help="python that has OpenVINO")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=512)
@@ -65,7 +64,7 @@ def measured(network: str, work: str, args: argparse.Namespace, switches: dict[s
         "torch, eager": (sys.executable, "engine.py", "torch", switches),
         "torch, compiled": (sys.executable, "engine.py", "torch_compiled", switches),
         "ONNX Runtime": (sys.executable, "engine.py", "onnxruntime", switches),
-        "OpenVINO": (args.openvino, "engine.py", "openvino", switches),
+        "OpenVINO": (sys.executable, "engine.py", "openvino", switches),
     }
     engines, files = {}, {}
     for name, (python, script, kind, environment) in plans.items():

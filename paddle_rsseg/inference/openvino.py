@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Literal
 
 import numpy as np
@@ -46,6 +47,8 @@ class OpenVinoBackend:
         if not device.startswith("cpu"):
             raise RssegError("--backend", f"{self.name} on {device}", "--device cpu", "or another back end")
         file = onnx_file(path)
+        # importing OpenVINO tells Google Analytics so, unless the package that does it is missing
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         openvino = needed("openvino", INSTALL)
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -68,7 +71,7 @@ class OpenVinoBackend:
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         batch = np.ascontiguousarray(batch, np.float32)
         number, _, height, width = batch.shape
-        # on one thread, OpenVINO 2026.4 returns the result before last where an operator cannot take the size
+        # on one thread, OpenVINO 2026.4 returns an earlier result where an operator cannot take the size
         logits = np.full((number, self._classes, height, width), np.nan, np.float32)
         self._request.set_output_tensor(self._tensor(logits, shared_memory=True))
         try:
