@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=384)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--backend", default="openvino")
     args = parser.parse_args()
     paddle.set_device("cpu")
     paddle.seed(0)

@@ -71,7 +71,9 @@ def ours(way: str, work: Path, window: int, stride: int) -> None:
 
     paddle.set_device("cpu")
     protocol, _, backend = way.partition("@")
-    predictor = Predictor(work / "model.safetensors", backend=backend or "auto", **spec_of(protocol, window, stride))
+    predictor = Predictor(
+        work / "model.safetensors", backend=backend or "openvino", **spec_of(protocol, window, stride)
+    )
     scorer: Any = predictor.engine.score
     scorer.backend(np.zeros((1, 3, window, window), np.float32))  # warm up
     loaded = resident_mb()

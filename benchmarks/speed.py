@@ -88,7 +88,7 @@ def main() -> None:
         theirs = np.load(f"{work}/labels_paddleseg.npy")
         results["label_agreement"] = {
             backend: float((theirs == np.load(f"{work}/labels_{backend}.npy")).mean())
-            for backend in ("auto", "paddle", "openvino-bf16")
+            for backend in ("openvino", "paddle", "openvino-bf16")
         }
 
     print(f"\n{results['cpu']}; switches {switches}; {args.arch}, {args.size}² pixels")

@@ -308,27 +308,20 @@ def make_backend(
 
     Args:
         kind: one of :data:`paddle_rsseg.inference.runtimes.BACKENDS`. A compiled one is an error if that fails;
-            ``"auto"`` is dynamic on a GPU; on a CPU compiled, for OpenVINO where that is installed, else for Paddle
-            Inference, and what fails is told on stderr before the next slower one is tried.
+            ``"auto"``: compiled by Paddle on CPU, and where that fails the dynamic graph after saying so on stderr;
+            dynamic on GPU.
         frugal: hold little memory between calls; see the back ends.
 
     Raises:
         RssegError: an unknown name, or see :func:`compile_backend`.
     """
     runtimes.check(kind)
-    tried = [kind]
-    if kind == "auto":
-        tried = ["dynamic"]
-        if paddle.get_device().startswith("cpu"):
-            fastest = runtimes.can_compile_for_openvino() and not paddle.__version__.startswith("2.")
-            tried = [*(["openvino"] if fastest else []), "paddle", "dynamic"]
-    for name, slower in zip(tried, [*tried[1:], None], strict=True):
-        if name == "dynamic":
-            break
-        try:
-            return compile_backend(model, spec, threads, name, frugal)
-        except RssegError as error:
-            if slower is None:
-                raise
-            print(f"warning: {name}: {error}; going on with the slower {slower}", file=sys.stderr)
-    return DynamicBackend(model)
+    if kind == "dynamic" or (kind == "auto" and not paddle.get_device().startswith("cpu")):
+        return DynamicBackend(model)
+    try:
+        return compile_backend(model, spec, threads, "paddle" if kind == "auto" else kind, frugal)
+    except RssegError as error:
+        if kind != "auto":
+            raise
+        print(f"warning: {error}; going on with the slower dynamic graph", file=sys.stderr)
+        return DynamicBackend(model)

@@ -24,8 +24,8 @@ BACKENDS = ("auto", "dynamic", *STATIC)
 EXACT = {"openvino-bf16": "openvino"}
 
 HELP = (
-    "auto: on a CPU the compiled graph, checked against the model, by OpenVINO where that is installed, else by "
-    "Paddle Inference; on a GPU the model itself (deploy/README.md tells them apart)"
+    "auto: on a CPU the graph compiled by Paddle Inference, checked against the model, or for an export that was "
+    "checked with it, OpenVINO; on a GPU the model itself (deploy/README.md tells them apart)"
 )
 
 
@@ -42,8 +42,3 @@ def check(kind: str) -> None:
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; looking does not import it."""
     return importlib.util.find_spec("openvino") is not None
-
-
-def can_compile_for_openvino() -> bool:
-    """Whether that and what converts networks for it are installed; looking does not import them."""
-    return has_openvino() and importlib.util.find_spec("paddle2onnx") is not None
