@@ -77,7 +77,7 @@ def bands_there(out: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=2000, help="pixels a side")
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--backend", default="openvino")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "kill_restart.json")
