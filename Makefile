@@ -9,7 +9,7 @@ EXTRAS ?= cpu,vdl
 TEST_PACKAGES ?=
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-slow test-openvino test-reference test-paddle26 lint clean help
+.PHONY: demo test test-slow test-reference test-paddle26 lint clean help
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / — /'
@@ -26,10 +26,6 @@ test-slow: $(VENV)/.dev    ## what takes minutes; the weekly job runs it
 test-reference: $(VENV)/.dev ## every encoder against PyTorch's packages; the weekly job runs it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[reference]"
 	$(BIN)/python -m pytest -m reference $(PYTEST_ARGS)
-
-test-openvino: $(VENV)/.dev ## the back end OpenVINO, which the quick suite does not install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[openvino]"
-	$(BIN)/python -m pytest tests/export/test_export_onnx.py tests/inference/test_inference_backends.py $(PYTEST_ARGS)
 
 test-paddle26:             ## the smoke suite for PaddlePaddle 2.6.2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-paddle26

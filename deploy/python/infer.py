@@ -169,6 +169,8 @@ def verify(config: Path, backend: str) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     names, sums = content.get("model"), content.get("sha256")
     roles = ("onnx",) if backend in runtimes.ON_ONNX else ("graph", "parameters")
+    if backend == "auto" and isinstance(names, dict):
+        roles = tuple(names)
     if isinstance(names, dict) and "onnx" in roles and "onnx" not in names:
         raise RssegError(path, "the export has no ONNX file", fix="export it with --format onnx")
     if not isinstance(names, dict) or not isinstance(sums, dict) or not all(names.get(role) in sums for role in roles):

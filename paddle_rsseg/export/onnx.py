@@ -74,7 +74,7 @@ def add_onnx(model: Any, directory: str | Path, in_channels: int, cases: Iterabl
                 other = compare(reference, OpenVinoBackend(target), in_channels, cases)
                 found["openvino"] = other.or_refuse(name, "OpenVINO")
             except RssegError as error:
-                log.warning("%s; do not run this export with --backend openvino", error)
+                log.warning("%s; --backend auto will not take OpenVINO for this export", error)
     finally:
         if training:
             model.train()

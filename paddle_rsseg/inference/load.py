@@ -81,8 +81,8 @@ def open_model(
             ``.pdparams`` or ``.pth``; the YAML of an ensemble; a ``paddle.nn.Layer``; or a back end (any callable).
         spec: pre- and post-processing; None: from the export, else from ``settings``, else from the weights file.
         settings: a configuration; tells which network ``.pdparams`` and ``.pth`` belong to.
-        backend: one of :data:`paddle_rsseg.inference.runtimes.BACKENDS`; ``auto`` for an export is Paddle
-            Inference, for a lone ``.onnx`` ONNX Runtime; for other models see
+        backend: one of :data:`paddle_rsseg.inference.runtimes.BACKENDS`; ``auto`` for an export is OpenVINO on a CPU
+            where that is installed and the export was checked with it, else Paddle Inference; for other models see
             :func:`paddle_rsseg.inference.backends.make_backend`.
         device: ``cpu``, ``gpu`` or ``gpu:1``; None: the one Paddle is set to, a GPU if there is one.
         frugal: hold little memory between calls, for networks that take turns.
@@ -142,7 +142,8 @@ def _open_export(path: Path, backend: str, device: str | None, **how: Any) -> tu
     content = _deploy(directory if only_onnx else path)
     described = InferenceSpec.from_dict(content["inference"], f"{path}: inference")
     if backend == "auto":
-        backend = "onnx" if only_onnx else "paddle"
+        checked = "equality_openvino" in content and runtimes.has_openvino() and device.startswith("cpu")
+        backend = "openvino" if checked else "onnx" if only_onnx else "paddle"
     if backend in runtimes.ON_ONNX:
         return runtimes.ON_ONNX[backend](path if only_onnx else directory, device=device, **how), described
     if only_onnx:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +14,23 @@ from paddle_rsseg.inference.onnx import needed, onnx_file
 from paddle_rsseg.runtime import process_cores
 
 INSTALL = "pip install 'paddle-rsseg[openvino]'"
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """OpenVINO itself, one for the whole process.
+
+    The first network of a Core gives the thread that compiles it a stack for signals, and the Core takes that with it
+    when it ends. Of two Cores that end in the order in which they began, the second puts the first one's stack back,
+    memory that is gone, and the next signal that Python listens to (where Paddle's loader has run, the end of any child)
+    is a segmentation fault. So there is only one, and it stays.
+
+    Raises:
+        RssegError: no OpenVINO.
+    """
+    # importing OpenVINO tells Google Analytics so, unless the package that does it is missing
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return needed("openvino", INSTALL).Core()
 
 
 class OpenVinoBackend:
@@ -45,10 +63,7 @@ class OpenVinoBackend:
         if not device.startswith("cpu"):
             raise RssegError("--backend", f"{self.name} on {device}", "--device cpu", "or another back end")
         file = onnx_file(path)
-        # importing OpenVINO tells Google Analytics so, unless the package that does it is missing
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        openvino = needed("openvino", INSTALL)
-        core = openvino.Core()
+        core = _core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RssegError("--backend", f"{self.name}, and a processor without bfloat16", "openvino")
         settings = {

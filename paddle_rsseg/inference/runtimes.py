@@ -24,8 +24,8 @@ BACKENDS = ("auto", "dynamic", *STATIC)
 EXACT = {"openvino-bf16": "openvino"}
 
 HELP = (
-    "auto: on a CPU the graph compiled by Paddle Inference, checked against the model; on a GPU the model itself "
-    "(deploy/README.md tells them apart)"
+    "auto: on a CPU the graph compiled by Paddle Inference, checked against the model, or for an export that was "
+    "checked with it, OpenVINO; on a GPU the model itself (deploy/README.md tells them apart)"
 )
 
 

@@ -4,6 +4,7 @@ is needed."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ from paddle_rsseg.export.gate import compare  # noqa: E402
 from paddle_rsseg.inference.backends import DynamicBackend, make_backend  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-needs_openvino = pytest.mark.skipif(not runtimes.has_openvino(), reason="make test-openvino installs it")
+needs_openvino = pytest.mark.skipif(not runtimes.has_openvino(), reason="needs the extra openvino")
 RUN_IT = [OnnxBackend, pytest.param(OpenVinoBackend, marks=needs_openvino)]
 NAMES = ["onnx", pytest.param("openvino", marks=needs_openvino)]
 OTHER = {"onnx": "openvino", "openvino": "onnxruntime"}  # which is not needed
@@ -211,11 +212,38 @@ def test_predicting_with_it(name, exported, net, tmp_path):
         rs.Predictor(exported / "model.onnx", backend="paddle")
 
 
-def test_openvino_is_chosen_by_name_only(exported, net):
+@needs_openvino
+def test_auto_is_openvino_for_exports_that_were_checked_with_it(exported, net, tmp_path, monkeypatch):
     def chosen(model):
         return rs.Predictor(model, SPEC, device="cpu").engine.score.backend.name
 
-    assert (chosen(exported), chosen(exported / "model.onnx"), chosen(net)) == ("paddle", "onnx", "paddle")
+    assert chosen(exported) == chosen(exported / "model.onnx") == "openvino"
+    assert chosen(net) == "paddle"
+    copy = Path(shutil.copytree(exported, tmp_path / "unchecked"))
+    description = yaml.safe_load((copy / "deploy.yaml").read_text())
+    del description["equality_openvino"]
+    (copy / "deploy.yaml").write_text(yaml.safe_dump(description))
+    assert (chosen(copy), chosen(copy / "model.onnx")) == ("paddle", "onnx")
+    monkeypatch.setattr(runtimes, "has_openvino", lambda: False)
+    assert (chosen(exported), chosen(exported / "model.onnx")) == ("paddle", "onnx")
+
+
+@needs_openvino
+def test_signals_arrive_after_networks_have_come_and_gone(exported):
+    """Two that end in the order in which they began used to leave the thread a stack for signals that was gone."""
+    program = (
+        "import faulthandler, gc, signal, subprocess\n"
+        "from paddle_rsseg.inference.openvino import OpenVinoBackend\n"
+        "faulthandler.enable()\n"
+        "heard = []\n"
+        "signal.signal(signal.SIGCHLD, lambda *a: heard.append(a))\n"
+        f"first, second = OpenVinoBackend({str(exported)!r}), OpenVinoBackend({str(exported)!r})\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "subprocess.run(['true'])\n"
+        "assert heard\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100, cwd=ROOT)
 
 
 @needs_openvino
@@ -248,12 +276,13 @@ def test_openvino_does_not_phone_home(exported):
 
 
 @needs_openvino
-def test_an_export_that_openvino_computes_otherwise_is_written_with_a_warning(tmp_path, net, monkeypatch, caplog):
+def test_an_export_that_openvino_computes_otherwise_is_written_but_not_taken(tmp_path, net, monkeypatch, caplog):
     run = OpenVinoBackend.__call__
     monkeypatch.setattr(OpenVinoBackend, "__call__", lambda self, batch: run(self, batch) * 1.01)
     path = rs.export(net, SPEC, tmp_path / "export", format="onnx")
     assert "OpenVINO computes something else" in caplog.text
     assert "equality_openvino" not in yaml.safe_load((path / "deploy.yaml").read_text())
+    assert rs.Predictor(path).engine.score.backend.name == "paddle"
     with pytest.raises(RssegError, match="compiled logits differ"):
         make_backend(net, SPEC, "openvino")
 

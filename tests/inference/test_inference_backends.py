@@ -62,7 +62,7 @@ def model(kind=Tiny):
     return made
 
 
-needs_openvino = pytest.mark.skipif(not runtimes.has_openvino(), reason="make test-openvino installs it")
+needs_openvino = pytest.mark.skipif(not runtimes.has_openvino(), reason="needs the extra openvino")
 
 
 @pytest.mark.parametrize("kind", ["paddle", "onnx", pytest.param("openvino", marks=needs_openvino)])
