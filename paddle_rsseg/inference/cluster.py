@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +28,9 @@ from paddle_rsseg.inference.units import Unit
 
 #: seconds without a single worker after which the driver says what it is waiting for
 SILENCE = 60.0
+#: a task that takes so many times as long as the slowest of its kind has taken, and at least so many seconds, is late:
+#: its worker may hang, so a worker that has nothing else to do does it too
+LATE, PATIENCE = 4.0, 60.0
 
 Scene = tuple[Path, str]
 
@@ -126,7 +133,9 @@ class _Slot:
 
     actor: Any = None
     where: str = "a worker"
+    process: int | None = None
     task: Task | None = None  # None while it starts
+    since: float = 0.0  # when it got the task
     vain: int = 0  # starts in a row that came to nothing
 
 
@@ -145,6 +154,7 @@ class _Driver:
     idle: list[_Slot] = field(default_factory=list)
     identity: dict[str, Any] | None = None
     last_error: str = ""
+    slowest: dict[str, float] = field(default_factory=dict)  # kind of a task → most seconds for a window
 
     def run(self) -> None:
         """Until every scene is done or has failed."""
@@ -157,7 +167,7 @@ class _Driver:
         for _ in range(self.schedule.workers):
             self._start(_Slot())
         while not self.schedule.over:
-            while self.idle and (task := self.schedule.take()):
+            while self.idle and (task := self.schedule.take() or self._late()):
                 self._send(self.idle.pop(), task)
             if not self.busy:
                 raise RssegError("--engine ray", f"no worker is left: {self.last_error}", fix="run again to continue")
@@ -174,11 +184,11 @@ class _Driver:
 
     def _start(self, slot: _Slot) -> None:
         slot.actor = self.make.remote(self.open_worker, self.threads, self.gpu)
-        slot.task, slot.where = None, "a worker"
+        slot.task, slot.where, slot.process = None, "a worker", None
         self.busy[slot.actor.start.remote()] = slot
 
     def _send(self, slot: _Slot, task: Task) -> None:
-        slot.task = task
+        slot.task, slot.since = task, time.monotonic()
         self.busy[slot.actor.do.remote(task, self.scenes[task.scene])] = slot
 
     def _receive(self, promise: Any, slot: _Slot) -> None:
@@ -191,7 +201,10 @@ class _Driver:
             self._started(slot, answer, error)
             return
         task = slot.task
+        pace = (time.monotonic() - slot.since) / self.schedule.windows(task)
+        self.slowest[task.kind] = max(pace, self.slowest.get(task.kind, 0.0))
         self.idle.append(slot)
+        self._relieve(task)
         if error is not None:
             self.schedule.failed(task, error, final=True)
             self.tell(f"error: {error}")
@@ -213,8 +226,33 @@ class _Driver:
             seen = f"{other[0]} is {identity.get(other[0])}, elsewhere {self.identity[other[0]]}"
             self._dismiss(slot, f"worker {where}: {seen}; its bands would differ")
             return
-        slot.where, slot.vain = f"worker {where}", 0
+        slot.where, slot.process, slot.vain = f"worker {where}", int(where.rpartition(":")[2]), 0
         self.idle.append(slot)
+
+    def _late(self) -> Task | None:
+        """A task that only one worker is at, and that is late."""
+        at_work = Counter(slot.task for slot in self.busy.values())
+        for slot in self.busy.values():
+            task = slot.task
+            if task is None or task.kind not in self.slowest or at_work[task] > 1:
+                continue
+            taken = time.monotonic() - slot.since
+            if taken > max(PATIENCE, LATE * self.slowest[task.kind] * self.schedule.windows(task)):
+                name = self.scenes[task.scene][1]
+                self.tell(f"{slot.where} has been at {name}, {task}, for {taken:.0f} s; another one does it too")
+                return task
+        return None
+
+    def _relieve(self, task: Task) -> None:
+        """The task is done: whoever is still at it is replaced."""
+        for promise in [promise for promise, slot in self.busy.items() if slot.task == task]:
+            slot = self.busy.pop(promise)
+            self.tell(f"{slot.where} is still at {self.scenes[task.scene][1]}, {task}, which is done; it is replaced")
+            self.ray.kill(slot.actor)
+            if self.paths and slot.process:  # Ray only asks, and a process that hangs does not hear it; ours is here
+                with suppress(ProcessLookupError):
+                    os.kill(slot.process, signal.SIGKILL)
+            self._start(slot)
 
     def _dismiss(self, slot: _Slot, error: str) -> None:
         self.ray.kill(slot.actor)
@@ -226,7 +264,9 @@ class _Driver:
         """A worker died, or did what nobody expects and cannot be trusted further; another one takes its place."""
         self.last_error = f"{slot.where} {_cause(failure)}"
         self.ray.kill(slot.actor)
-        if slot.task is not None:
+        if slot.task is not None and slot.task in [other.task for other in self.busy.values()]:
+            self.tell(f"{self.last_error}; {slot.task} is another worker's now")
+        elif slot.task is not None:
             scene, (path, name) = slot.task.scene, self.scenes[slot.task.scene]
             self.schedule.failed(slot.task, f"{path}: {slot.task}: {self.last_error}")
             given_up = scene in self.schedule.outcome.errors

@@ -87,6 +87,13 @@ class Schedule:
                 return task
         return None
 
+    def windows(self, task: Task) -> int:
+        """What the task costs, in windows; 1 for a scene that has not been opened."""
+        if task.scene not in self._plans:
+            return 1
+        extent = self._plans[task.scene].extent
+        return (task.unit.last - task.unit.first if task.unit else extent.bands) * extent.columns
+
     def planned(self, task: Task, plan: Plan) -> None:
         """A scene has been opened."""
         self._plans[task.scene] = plan
@@ -96,8 +103,7 @@ class Schedule:
 
     def computed(self, task: Task) -> None:
         """A unit is done."""
-        assert task.unit is not None
-        self.done += (task.unit.last - task.unit.first) * self._plans[task.scene].extent.columns
+        self.done += self.windows(task)
         self._missing[task.scene] -= 1
         if not self._missing[task.scene]:  # before the other scenes: their journals may go then
             self._waiting.appendleft(Task("assemble", task.scene))

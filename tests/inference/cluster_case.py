@@ -28,29 +28,33 @@ class Network:
         notes: a directory; a file per process gets a letter for every window.
         deadly: the process dies at the window of this number, if none has died before; a negative number: its machine,
             that is the process of Ray which stands for it.
+        hangs: the process stops there in place of dying.
     """
 
     name, fingerprint, default_batch = "noting", "1", 1
 
-    def __init__(self, notes: Path, deadly: int | None):
-        self.notes, self.deadly, self.seen = notes, deadly, 0
+    def __init__(self, notes: Path, deadly: int | None, hangs: bool):
+        self.notes, self.deadly, self.hangs, self.seen = notes, deadly, hangs, 0
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         self.seen += 1
         with open(self.notes / str(os.getpid()), "a") as file:
             file.write("." * len(batch))
         if self.deadly is not None and abs(self.deadly) == self.seen and not (self.notes / "dead").exists():
-            (self.notes / "dead").touch()
-            os.kill(os.getpid() if self.deadly > 0 else os.getppid(), signal.SIGKILL)
+            (self.notes / "dead").write_text(str(os.getpid()))
+            end = signal.SIGSTOP if self.hangs else signal.SIGKILL
+            os.kill(os.getpid() if self.deadly > 0 else os.getppid(), end)
             time.sleep(100)  # it must not go on without its machine
         return batch * 4
 
 
-def open_worker(save_dir: Path, notes: Path, deadly: int | None = None, device: str = "cpu") -> SceneWorker:
+def open_worker(
+    save_dir: Path, notes: Path, deadly: int | None = None, hangs: bool = False, device: str = "cpu"
+) -> SceneWorker:
     notes.mkdir(parents=True, exist_ok=True)
     with open(notes.parent / "threads", "a") as file:
         file.write(f"{process_cores()} {os.environ.get('OMP_NUM_THREADS')}\n")
-    return SceneWorker(Predictor(Network(notes, deadly), SPEC), save_dir, OUTPUTS)
+    return SceneWorker(Predictor(Network(notes, deadly, hangs), SPEC), save_dir, OUTPUTS)
 
 
 def windows(notes: Path) -> int:

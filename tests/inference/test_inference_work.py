@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +152,28 @@ def test_a_worker_of_a_cluster_is_killed_and_nothing_is_lost(scenes, alone, tmp_
     assert not list((tmp_path / "out" / ".rsseg").rglob("*.npz"))  # journals go with the last band
     # the windows of the band in work were lost, and rows of windows are repeated where units begin
     assert windows(tmp_path / "notes") < 1.5 * alone[1]
+
+
+def test_a_worker_that_hangs_is_not_waited_for(scenes, alone, tmp_path, monkeypatch):
+    if importlib.util.find_spec("ray"):
+        from paddle_rsseg.inference import cluster
+
+        monkeypatch.setattr(cluster, "PATIENCE", 3.0)
+        monkeypatch.setattr(cluster, "SILENCE", 1.0)
+    told: list[str] = []
+    dead = tmp_path / "notes" / "dead"
+    # so that this ends, where it is waited for: as a death, of which other lines are told
+    rescue = threading.Timer(90, lambda: os.kill(int(dead.read_text()), signal.SIGKILL))
+    rescue.start()
+    outcome = ray_on(partial(open_worker, tmp_path / "out", tmp_path / "notes", 17, True), scenes, tell=told.append)
+    rescue.cancel()
+    assert dead.exists()
+    assert sorted(outcome.written) == [0, 2, 3]
+    assert contents(tmp_path / "out") == alone[0]
+    late = [re.search(r"worker .*:(\d+) has been at (part/scene\d, bands .*), for \d+ s; another", t) for t in told]
+    process, task = next(found for found in late if found).groups()
+    assert any(re.search(rf"worker .*:{process} is still at {task}, which is done; it is replaced", t) for t in told)
+    assert not Path(f"/proc/{process}").exists() or "Z" in Path(f"/proc/{process}/stat").read_text().split()[2]
 
 
 CLUSTER = """
