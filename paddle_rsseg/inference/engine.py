@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from paddle_rsseg.inference.products import NONE, Products
 from paddle_rsseg.inference.resizing import upsample_rows
 from paddle_rsseg.inference.scores import Cut, Scorer
 from paddle_rsseg.inference.spec import InferenceSpec
-from paddle_rsseg.inference.stitch import CHUNK, RowBand, argmax, softmax_, tempered_
+from paddle_rsseg.inference.stitch import CHUNK, Part, RowBand, argmax, softmax_, tempered_
 from paddle_rsseg.windows import Span, Window
 
 
@@ -70,11 +71,18 @@ class _Patch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _RowsDone:
-    """No window from here on touches the rows above ``end``."""
+class _Row:
+    """A row of windows begins: it reaches from image row ``top`` to ``bottom``, and finishes the rows above ``end``.
 
-    index: int
+    Attributes:
+        band: number of the band that these rows are; None where they are none, above the first one that is wanted.
+        valid: of these rows; None: all of them.
+    """
+
+    top: int
     end: int
+    bottom: int
+    band: int | None
     valid: np.ndarray | None
 
 
@@ -144,16 +152,32 @@ class WindowPredictor:
         if self.spec.resize is not None:
             yield from self._resized_bands(raster, products, first, last)
             return
-        spans = self.spec.spans(raster.height, raster.width)[0]
-        rows = max(span.last - span.first for span in spans)
-        sums = RowBand(self.spec.num_classes, rows, raster.width, weighted=bool(products), top=spans[first].first)
+        rows, columns = self.spec.spans(raster.height, raster.width)
+        height, width = (max(span.last - span.first for span in spans) for spans in (rows, columns))
+        shared = max((above.last - row.first for above, row in pairwise(rows)), default=0)
+        sums = RowBand(self.spec.num_classes, raster.width, (height, width), shared, weighted=bool(products))
+        band: Band | None = None
+        valid: np.ndarray | None = None
+
+        def finish(until: int) -> None:
+            for part in sums.finished(until):
+                assert band is not None, "rows above the first band are never finished"
+                self._fill(band, part, valid, products, raster.path)
+
         for item in prefetch(self._read(raster, first, last)):
-            if isinstance(item, _Batch):
+            if isinstance(item, _Row):
+                sums.begin(item.top, item.end, item.bottom)
+                band, valid = self._empty_band(item, raster.width, products), item.valid
+            elif isinstance(item, _Batch):
                 weight = self._weight(*item.shape)
                 for tile, scores in zip(item.tiles, self.score(item.pixels, *item.shape), strict=True):
+                    finish(tile.kept.x0)
                     sums.add(tile.kept, scores[(slice(None), *tile.inner.slices)], weight)
             else:
-                yield self._band(sums, item, products, raster)
+                finish(raster.width)
+                if band is not None:
+                    yield band
+                    band = None  # not kept while the next is computed
 
     def predict_whole(self, images: Iterable[Any]) -> Iterator[np.ndarray]:
         """Label maps of images that go through the network in one piece each: the patch protocol.
@@ -166,8 +190,8 @@ class WindowPredictor:
 
     # ------------------------------------------------------------------ in: pixels to batches
 
-    def _read(self, raster: Any, first: int, last: int) -> Iterator[_Batch | _RowsDone]:
-        """Batches of the windows of one row of the grid, then the rows that this finishes; and so on."""
+    def _read(self, raster: Any, first: int, last: int) -> Iterator[_Row | _Batch | None]:
+        """A row of the grid, batches of its windows from left to right, None at its end; and so on."""
         strip: np.ndarray | None = None  # the rows under the present windows, as stored
         valid: np.ndarray | None = None
         rows, columns = self.spec.spans(raster.height, raster.width)
@@ -186,15 +210,17 @@ class WindowPredictor:
                 strip, valid = strip[y0 - top :], None if valid is None else valid[y0 - top :]
             top, bottom = y0, y1
 
+            above = rows[first].first  # of the first band
+            end = above if i < first else rows[i + 1].first if i + 1 < len(rows) else raster.height
+            seen = None if valid is None else valid[max(row.first, above) - y0 : end - y0].copy()
+            yield _Row(max(row.first, above), end, row.last, i if i >= first else None, seen)
             wanted = columns
             if valid is not None:
                 kept = valid[row.first - y0 : row.last - y0]
                 wanted = [column for column in columns if kept[:, column.first : column.last].any()]
             for k in range(0, len(wanted), self.batch_size):
                 yield self._cut(row, wanted[k : k + self.batch_size], strip, valid)
-            if i >= first:
-                end = rows[i + 1].first if i + 1 < len(rows) else raster.height
-                yield _RowsDone(i, end, None if valid is None else valid[row.first - y0 : end - y0].copy())
+            yield None
 
     def _cut(self, row: Span, columns: list[Span], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
         """The windows of a row of the grid at these columns; ``strip`` holds the row's part of the image."""
@@ -261,20 +287,27 @@ class WindowPredictor:
             return None
         return _weights(height, width, self.spec.blend)
 
-    def _band(self, sums: RowBand, rows: _RowsDone, products: Products, raster: Any) -> Band:
-        y0 = sums.top
-        labels = self._labels(sums.scores(rows.end), rows.valid, raster.path)
-        layers = products.empty(self.spec.num_classes, rows.end - y0, raster.width)
-        for y in range(y0, rows.end if products else y0, CHUNK):
-            shares = sums.mean(y, min(y + CHUNK, rows.end))
+    def _empty_band(self, row: _Row, width: int, products: Products) -> Band | None:
+        """Room for what a row of windows finishes."""
+        if row.band is None:
+            return None
+        count = row.end - row.top
+        layers = products.empty(self.spec.num_classes, count, width)
+        return Band(row.band, row.top, row.end, np.empty((count, width), np.uint8), layers)
+
+    def _fill(self, band: Band, part: Part, valid: np.ndarray | None, products: Products, where: str) -> None:
+        """Labels and products of some columns of a band."""
+        columns, rows = slice(part.x0, part.x1), part.sums.shape[1]
+        seen = None if valid is None else valid[:, columns]
+        band.labels[:, columns] = self._labels(part.sums, seen, where)
+        layers = {name: layer[:, :, columns] for name, layer in band.layers.items()}
+        for y in range(0, rows if products else 0, CHUNK):
+            shares = part.mean(y, min(y + CHUNK, rows))
             if self.spec.average == "logits":
                 softmax_(np.divide(shares, np.float32(self.spec.temperature), out=shares))
             else:
                 tempered_(shares, self.spec.temperature)
-            valid = None if rows.valid is None else rows.valid[y - y0 : y - y0 + CHUNK]
-            products.fill(layers, y - y0, shares, valid)
-        sums.finish(rows.end)
-        return Band(rows.index, y0, rows.end, labels, layers)
+            products.fill(layers, y, shares, None if seen is None else seen[y : y + CHUNK])
 
     def _labels(self, scores: np.ndarray, valid: np.ndarray | None, where: str) -> np.ndarray:
         """Best class of K×H×W scores; ``ignore_index`` where there is no data."""

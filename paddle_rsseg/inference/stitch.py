@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from paddle_rsseg.windows import Window
@@ -10,57 +13,104 @@ from paddle_rsseg.windows import Window
 CHUNK = 32
 
 
-class RowBand:
-    """Weighted sums of the windows that touch the rows now in work.
+class Part(NamedTuple):
+    """Finished columns ``x0:x1`` of the rows that a row of windows finishes.
 
-    It holds ``classes × rows × width`` float32, whatever the height of the image: rows that no further window
-    touches are taken off at the top by :meth:`finish`, and the rest moves up.
+    Attributes:
+        sums: classes × rows × columns; a view that the next step of the band ends.
+        weights: rows × columns, what :func:`mean` divides the sums by; None if they were not asked for. They are the
+            same for every class of a pixel, so the best class can be told without them.
+    """
+
+    x0: int
+    x1: int
+    sums: np.ndarray
+    weights: np.ndarray | None
+
+    def mean(self, first: int, last: int) -> np.ndarray:
+        """Weighted mean of the scores of the rows ``first:last``, a new array; 0 where there was no window."""
+        assert self.weights is not None, "made without weighted=True"
+        weights = self.weights[first:last]
+        return self.sums[:, first:last] / np.where(weights > 0, weights, 1)
+
+
+class RowBand:
+    """Weighted sums of windows, one row of the grid after the other, each from left to right.
+
+    Columns that no further window of the row touches leave at once: what is finished is given away, and what the next
+    row of windows adds to waits below. So there is held, in float32, the part of the image's width that two rows of
+    windows share, and one window.
 
     Args:
         classes: channels of a window's scores.
-        rows: height of the tallest window.
-        width: width of the image.
-        weighted: keep the sums of the weights too, which :meth:`mean` divides by. They are the same for every
-            class of a pixel, so the best class can be told without them.
-        top: image row of the band's first row; what windows say of rows above it is left out.
+        width: of the image.
+        window: (rows, columns) of the largest window.
+        shared: most rows that a row of windows shares with the next.
+        weighted: keep the sums of the weights too.
     """
 
-    def __init__(self, classes: int, rows: int, width: int, weighted: bool = False, top: int = 0):
-        self.top = top
-        self._scores = np.zeros((classes, rows, width), np.float32)
-        self._weights = np.zeros((rows, width), np.float32) if weighted else None
+    def __init__(self, classes: int, width: int, window: tuple[int, int], shared: int, weighted: bool = False):
+        self._classes, self._weighted = classes, weighted
+        planes = classes + weighted  # the last one holds the weights
+        self._below = np.zeros((planes, shared, width), np.float32)
+        self._block = np.empty((planes, *window), np.float32)
+        self._top = self._end = self._bottom = 0  # image rows
+        self._left = self._right = 0  # image columns in the block
+
+    def begin(self, top: int, end: int, bottom: int) -> None:
+        """A row of windows reaches from image row ``top`` to ``bottom``, and finishes the rows above ``end``.
+
+        What its windows say of rows above ``top``, where the last one's ``end`` was, is left out.
+        """
+        self._held = self._bottom - self._end
+        self._top, self._end, self._bottom = top, end, bottom
+        self._left = self._right = 0
+
+    def finished(self, until: int) -> Iterator[Part]:
+        """What no further window of the row touches, the columns before ``until``; then it is forgotten here."""
+        count = min(until, self._right) - self._left
+        if count > 0:
+            rows, done = self._bottom - self._top, self._end - self._top
+            yield from self._part(self._left, self._block[:, :done, :count])
+            self._below[:, : rows - done, self._left : self._left + count] = self._block[:, done:rows, :count]
+            kept = self._right - self._left - count
+            for plane in self._block:
+                plane[:rows, :kept] = plane[:rows, count : count + kept]
+            self._left += count
+        if until > self._right:  # no window at all
+            nothing = np.broadcast_to(np.float32(0), (len(self._block), self._end - self._top, until - self._right))
+            yield from self._part(self._right, nothing)
+            self._below[:, : self._bottom - self._end, self._right : until] = 0
+            self._left = self._right = until
+
+    def _part(self, x0: int, sums: np.ndarray) -> Iterator[Part]:
+        if sums.size:
+            yield Part(x0, x0 + sums.shape[2], sums[: self._classes], sums[-1] if self._weighted else None)
 
     def add(self, window: Window, scores: np.ndarray, weight: np.ndarray | None = None) -> None:
-        """Add the scores of a window, K×h×w, times ``weight``, h×w (None: 1). ``scores`` is overwritten."""
-        above = max(0, self.top - window.y0)
+        """Add the scores of a window, K×h×w, times ``weight``, h×w (None: 1). ``scores`` is overwritten.
+
+        The columns before it have been asked for with :meth:`finished`.
+        """
+        self._reach(window.x1)
+        above = max(0, self._top - window.y0)
         if above:
             scores, weight = scores[:, above:], None if weight is None else weight[above:]
-        rows, columns = slice(window.y0 + above - self.top, window.y1 - self.top), slice(window.x0, window.x1)
+        rows = slice(window.y0 + above - self._top, window.y1 - self._top)
+        columns = slice(window.x0 - self._left, window.x1 - self._left)
         if weight is not None:
             scores *= weight
-        self._scores[:, rows, columns] += scores
-        if self._weights is not None:
-            self._weights[rows, columns] += 1.0 if weight is None else weight
+        self._block[: self._classes, rows, columns] += scores
+        if self._weighted:
+            self._block[-1, rows, columns] += 1.0 if weight is None else weight
 
-    def scores(self, end: int) -> np.ndarray:
-        """Sums of the rows from ``top`` to image row ``end``, K×rows×width; a view that :meth:`finish` ends."""
-        return self._scores[:, : end - self.top]
-
-    def mean(self, y0: int, y1: int) -> np.ndarray:
-        """Weighted mean of the scores of image rows ``y0:y1``, a new array; 0 where no window was added."""
-        assert self._weights is not None, "made without weighted=True"
-        rows = slice(y0 - self.top, y1 - self.top)
-        weights = self._weights[rows]
-        return self._scores[:, rows] / np.where(weights > 0, weights, 1)
-
-    def finish(self, end: int) -> None:
-        """Forget the rows above image row ``end`` and move the others up."""
-        done = end - self.top
-        for plane in (*self._scores, *([] if self._weights is None else [self._weights])):
-            kept = len(plane) - done
-            plane[:kept] = plane[done:]
-            plane[kept:] = 0
-        self.top = end
+    def _reach(self, until: int) -> None:
+        """Take columns up to ``until`` into the block, with what the rows of windows above have left there."""
+        if until > self._right:
+            new = self._block[:, : self._bottom - self._top, self._right - self._left : until - self._left]
+            new[:, : self._held] = self._below[:, : self._held, self._right : until]
+            new[:, self._held :] = 0
+            self._right = until
 
 
 def argmax(scores: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from paddle_rsseg.inference.prefetch import prefetch
 from paddle_rsseg.inference.stitch import RowBand, argmax, softmax_
-from paddle_rsseg.windows import Window
+from paddle_rsseg.windows import Window, starts
 
 
 @given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 9), st.integers(0, 9))
@@ -37,14 +37,47 @@ def test_softmax_survives_large_logits():
 
 
 def test_a_band_moves_down_the_image():
-    band = RowBand(2, rows=4, width=3, weighted=True)
-    band.add(Window(0, 4, 0, 3), np.ones((2, 4, 3), np.float32))
+    """Two rows of windows of 4 × 2 pixels on an image of 7 × 3; the second row has one window only."""
+
+    def means(until):
+        return [(part.x0, part.x1, part.mean(0, part.sums.shape[1])[1].tolist()) for part in band.finished(until)]
+
+    band = RowBand(2, width=3, window=(4, 2), shared=1, weighted=True)
+    band.begin(0, 3, 4)
+    assert means(0) == []
+    band.add(Window(0, 4, 0, 2), np.ones((2, 4, 2), np.float32))
+    assert means(1) == [(0, 1, [[1], [1], [1]])]
     band.add(Window(0, 4, 1, 3), np.full((2, 4, 2), 4, np.float32), np.full((4, 2), 2, np.float32))
-    np.testing.assert_allclose(band.mean(band.top, 1)[0], [[1, 3, 3]])  # (1 + 4·2) / (1 + 2)
-    band.finish(3)
-    band.add(Window(3, 7, 0, 1), np.zeros((2, 4, 1), np.float32))
-    assert band.scores(7).shape == (2, 4, 3)
-    np.testing.assert_allclose(band.mean(band.top, 7)[1], [[0.5, 3, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert means(3) == [(1, 3, [[3, 4]] * 3)]  # (1 + 4·2) / (1 + 2), and 4·2 / 2
+    band.begin(3, 7, 7)
+    band.add(Window(3, 7, 0, 2), np.zeros((2, 4, 2), np.float32))
+    # what the first row left: 1 of one window, 9 of two with 3; no window reaches the last column
+    assert means(3) == [(0, 2, [[0.5, 9 / 4], [0, 0], [0, 0], [0, 0]]), (2, 3, [[0]] * 4)]
+
+
+@given(
+    st.integers(1, 30), st.integers(1, 30), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9),
+    st.integers(0, 9),
+)  # fmt: skip
+def test_bands_are_the_sums_over_the_whole_image(height, width, rows, columns, down, right, seed):
+    rng = np.random.default_rng(seed)
+    down, right = min(down, rows), min(right, columns)
+    expected = np.zeros((3, height, width), np.float32)
+    seen = np.full_like(expected, np.nan)
+    band = RowBand(3, width, (min(rows, height), min(columns, width)), shared=max(rows - 1, 0))
+    tops = starts(height, rows, down)
+    for top, end in zip(tops, [*tops[1:], height], strict=True):
+        bottom = min(top + rows, height)
+        band.begin(top, end, bottom)
+        for left in [*starts(width, columns, right), width]:
+            for part in band.finished(left):
+                seen[:, top:end, part.x0 : part.x1] = part.sums
+            if left < width:
+                window = Window(top, bottom, left, min(left + columns, width))
+                scores = rng.random((3, window.height, window.width), np.float32)
+                expected[(slice(None), *window.slices)] += scores
+                band.add(window, scores)
+    np.testing.assert_array_equal(seen, expected)  # to the last bit: they are added in the same order
 
 
 def test_prefetch_keeps_order_raises_in_place_and_stops():
