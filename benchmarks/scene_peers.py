@@ -4,8 +4,8 @@
 
 Same network, weights, windows and 16 classes; every measurement is a process of its own, the peers once as they come
 and once with our switches of threads and MKL (ours also keeps freed memory, as its commands do). Ours maps a GeoTIFF to
-a GeoTIFF, the peers (peers/scene_side.py) an .npy to an .npy; "deployed" is an export in a process without Paddle. A side
-that needs more memory than is free is left out, and the results say so.
+a GeoTIFF, the peers (peers/scene_side.py) an .npy to an .npy; "deployed" is an export in a process without Paddle. A
+side that needs more memory than is free is left out, and the results say so.
 """
 
 from __future__ import annotations

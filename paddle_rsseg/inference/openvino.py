@@ -22,8 +22,8 @@ def _core() -> Any:
 
     The first network of a Core gives the thread that compiles it a stack for signals, and the Core takes that with it
     when it ends. Of two Cores that end in the order in which they began, the second puts the first one's stack back,
-    memory that is gone, and the next signal that Python listens to (where Paddle's loader has run, the end of any child)
-    is a segmentation fault. So there is only one, and it stays.
+    memory that is gone, and the next signal that Python listens to is a segmentation fault (where Paddle's loader has
+    run, the end of any child is one). So there is only one, and it stays.
 
     Raises:
         RssegError: no OpenVINO.
