@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,19 +69,31 @@ class _Patch(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A row of windows begins: it reaches from image row ``top`` to ``bottom``, and finishes the rows above ``end``.
+class _Row(NamedTuple):
+    """A row of windows on its way from left to right, or two that go together.
 
     Attributes:
-        band: number of the band that these rows are; None where they are none, above the first one that is wanted.
-        valid: of these rows; None: all of them.
+        spans: of them.
+        top, bottom: the image rows that they reach, but for rows above the first band that is wanted.
+        end: they finish the rows above it.
+        bands: (index, first row, end) of what they finish and is wanted.
     """
 
+    spans: tuple[Span, ...]
     top: int
     end: int
     bottom: int
-    band: int | None
+    bands: tuple[tuple[int, int, int], ...]
+
+
+class _Begin(NamedTuple):
+    """The windows of a row follow.
+
+    Attributes:
+        valid: pixels of the rows that it finishes; None: all of them.
+    """
+
+    row: _Row
     valid: np.ndarray | None
 
 
@@ -153,21 +164,23 @@ class WindowPredictor:
             yield from self._resized_bands(raster, products, first, last)
             return
         rows, columns = self.spec.spans(raster.height, raster.width)
-        height, width = (max(span.last - span.first for span in spans) for spans in (rows, columns))
-        shared = max((above.last - row.first for above, row in pairwise(rows)), default=0)
-        sums = RowBand(self.spec.num_classes, raster.width, (height, width), shared, weighted=bool(products))
-        band: Band | None = None
+        plan = _plan(rows, raster.height, first, last)
+        window = max(row.bottom - row.top for row in plan), max(span.last - span.first for span in columns)
+        shared = max(row.bottom - row.end for row in plan)
+        sums = RowBand(self.spec.num_classes, raster.width, window, shared, weighted=bool(products))
+        bands: list[Band] = []
         valid: np.ndarray | None = None
 
         def finish(until: int) -> None:
             for part in sums.finished(until):
-                assert band is not None, "rows above the first band are never finished"
-                self._fill(band, part, valid, products, raster.path)
+                for band in bands:
+                    self._fill(band, part, valid, products, raster.path)
 
-        for item in prefetch(self._read(raster, first, last)):
-            if isinstance(item, _Row):
-                sums.begin(item.top, item.end, item.bottom)
-                band, valid = self._empty_band(item, raster.width, products), item.valid
+        for item in prefetch(self._read(raster, plan, columns)):
+            if isinstance(item, _Begin):
+                sums.begin(item.row.top, item.row.end, item.row.bottom)
+                bands = [self._empty_band(*band, raster.width, products) for band in item.row.bands]
+                valid = item.valid
             elif isinstance(item, _Batch):
                 weight = self._weight(*item.shape)
                 for tile, scores in zip(item.tiles, self.score(item.pixels, *item.shape), strict=True):
@@ -175,9 +188,8 @@ class WindowPredictor:
                     sums.add(tile.kept, scores[(slice(None), *tile.inner.slices)], weight)
             else:
                 finish(raster.width)
-                if band is not None:
-                    yield band
-                    band = None  # not kept while the next is computed
+                while bands:
+                    yield bands.pop(0)  # not kept while the next is computed
 
     def predict_whole(self, images: Iterable[Any]) -> Iterator[np.ndarray]:
         """Label maps of images that go through the network in one piece each: the patch protocol.
@@ -190,17 +202,13 @@ class WindowPredictor:
 
     # ------------------------------------------------------------------ in: pixels to batches
 
-    def _read(self, raster: Any, first: int, last: int) -> Iterator[_Row | _Batch | None]:
-        """A row of the grid, batches of its windows from left to right, None at its end; and so on."""
+    def _read(self, raster: Any, plan: list[_Row], columns: list[Span]) -> Iterator[_Begin | _Batch | None]:
+        """A row begins, batches of its windows from left to right, None at its end; and so on."""
         strip: np.ndarray | None = None  # the rows under the present windows, as stored
         valid: np.ndarray | None = None
-        rows, columns = self.spec.spans(raster.height, raster.width)
-        # the first row of windows that reaches into the first band
-        lead = next(i for i, row in enumerate(rows) if row.last > rows[first].first)
-        top = bottom = max(rows[lead].start, 0)
-        for i in range(lead, last):
-            row = rows[i]
-            y0, y1 = max(row.start, 0), min(row.stop, raster.height)
+        top = bottom = max(plan[0].spans[0].start, 0)
+        for row in plan:
+            y0, y1 = max(row.spans[0].start, 0), min(row.spans[-1].stop, raster.height)
             if y1 > bottom or strip is None:
                 new = Window(bottom, y1, 0, raster.width)
                 pixels, seen = self._pixels(raster, new)
@@ -210,25 +218,25 @@ class WindowPredictor:
                 strip, valid = strip[y0 - top :], None if valid is None else valid[y0 - top :]
             top, bottom = y0, y1
 
-            above = rows[first].first  # of the first band
-            end = above if i < first else rows[i + 1].first if i + 1 < len(rows) else raster.height
-            seen = None if valid is None else valid[max(row.first, above) - y0 : end - y0].copy()
-            yield _Row(max(row.first, above), end, row.last, i if i >= first else None, seen)
-            wanted = columns
-            if valid is not None:
-                kept = valid[row.first - y0 : row.last - y0]
-                wanted = [column for column in columns if kept[:, column.first : column.last].any()]
+            yield _Begin(row, None if valid is None else valid[row.top - y0 : row.end - y0].copy())
+            wanted = [
+                (span, column)
+                for column in columns
+                for span in row.spans
+                if valid is None or valid[span.first - y0 : span.last - y0, column.first : column.last].any()
+            ]
             for k in range(0, len(wanted), self.batch_size):
-                yield self._cut(row, wanted[k : k + self.batch_size], strip, valid)
+                yield self._cut(wanted[k : k + self.batch_size], y0, strip, valid)
             yield None
 
-    def _cut(self, row: Span, columns: list[Span], strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
-        """The windows of a row of the grid at these columns; ``strip`` holds the row's part of the image."""
-        height, width = row.stop - row.start, columns[0].stop - columns[0].start
+    def _cut(self, wanted: list[tuple[Span, Span]], top: int, strip: np.ndarray, valid: np.ndarray | None) -> _Batch:
+        """The windows at these rows and columns; ``strip`` holds the image's rows from ``top`` on."""
+        height, width = (span.stop - span.start for span in wanted[0])
         cuts, tiles = [], []
-        for column in columns:
+        for row, column in wanted:
+            rows = slice(max(row.start, 0) - top, max(row.stop, 0) - top)  # the strip ends with the image
             x0, x1 = max(column.start, 0), min(column.stop, strip.shape[1])
-            pixels, mask = strip[:, x0:x1], None if valid is None else valid[:, x0:x1]
+            pixels, mask = strip[rows, x0:x1], None if valid is None else valid[rows, x0:x1]
             if pixels.shape[:2] != (height, width):
                 pixels, mask = _in_black(pixels, mask, (height, width), max(-row.start, 0), max(-column.start, 0))
             cuts.append((pixels, mask))
@@ -287,22 +295,18 @@ class WindowPredictor:
             return None
         return _weights(height, width, self.spec.blend)
 
-    def _empty_band(self, row: _Row, width: int, products: Products) -> Band | None:
-        """Room for what a row of windows finishes."""
-        if row.band is None:
-            return None
-        count = row.end - row.top
-        layers = products.empty(self.spec.num_classes, count, width)
-        return Band(row.band, row.top, row.end, np.empty((count, width), np.uint8), layers)
+    def _empty_band(self, index: int, y0: int, y1: int, width: int, products: Products) -> Band:
+        layers = products.empty(self.spec.num_classes, y1 - y0, width)
+        return Band(index, y0, y1, np.empty((y1 - y0, width), np.uint8), layers)
 
     def _fill(self, band: Band, part: Part, valid: np.ndarray | None, products: Products, where: str) -> None:
-        """Labels and products of some columns of a band."""
-        columns, rows = slice(part.x0, part.x1), part.sums.shape[1]
-        seen = None if valid is None else valid[:, columns]
-        band.labels[:, columns] = self._labels(part.sums, seen, where)
+        """Labels and products of some columns of a band. ``valid`` are pixels of all rows of the part."""
+        rows, columns = slice(band.y0 - part.y0, band.y1 - part.y0), slice(part.x0, part.x1)
+        seen = None if valid is None else valid[rows, columns]
+        band.labels[:, columns] = self._labels(part.sums[:, rows], seen, where)
         layers = {name: layer[:, :, columns] for name, layer in band.layers.items()}
-        for y in range(0, rows if products else 0, CHUNK):
-            shares = part.mean(y, min(y + CHUNK, rows))
+        for y in range(0, band.y1 - band.y0 if products else 0, CHUNK):
+            shares = part.mean(rows.start + y, min(rows.start + y + CHUNK, rows.stop))
             if self.spec.average == "logits":
                 softmax_(np.divide(shares, np.float32(self.spec.temperature), out=shares))
             else:
@@ -354,6 +358,27 @@ class WindowPredictor:
                 )
                 products.fill(layers, 0, scores, seen)
             yield Band(index, y0, y1, labels, layers)
+
+
+def _plan(rows: list[Span], height: int, first: int, last: int) -> list[_Row]:
+    """The rows of windows that the bands ``first <= index < last`` of an image need.
+
+    The last row is pulled back into the image. It and the one above go through it together, so that what they share,
+    nearly all of a window perhaps, need not be kept over the whole width.
+    """
+    above = rows[first].first
+    ends = [*(row.first for row in rows[1:]), height]
+    lead = next(i for i, row in enumerate(rows) if row.last > above)  # the first that reaches into the first band
+    numbers = [[i] for i in range(lead, last)]
+    if last == len(rows) > 1 and rows[-2].last > rows[-1].first:
+        numbers[-2:] = [[last - 2, last - 1]]
+    plan = []
+    for together in numbers:
+        spans = tuple(rows[i] for i in together)
+        bands = tuple((i, rows[i].first, ends[i]) for i in together if i >= first)
+        end = max(ends[together[-1]], above)
+        plan.append(_Row(spans, max(spans[0].first, above), end, spans[-1].last, bands))
+    return plan
 
 
 def default_batch(backend: Any) -> int:

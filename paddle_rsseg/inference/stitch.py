@@ -14,7 +14,7 @@ CHUNK = 32
 
 
 class Part(NamedTuple):
-    """Finished columns ``x0:x1`` of the rows that a row of windows finishes.
+    """Finished columns ``x0:x1`` of the image rows from ``y0`` on that a row of windows finishes.
 
     Attributes:
         sums: classes × rows × columns; a view that the next step of the band ends.
@@ -22,6 +22,7 @@ class Part(NamedTuple):
             same for every class of a pixel, so the best class can be told without them.
     """
 
+    y0: int
     x0: int
     x1: int
     sums: np.ndarray
@@ -38,14 +39,14 @@ class RowBand:
     """Weighted sums of windows, one row of the grid after the other, each from left to right.
 
     Columns that no further window of the row touches leave at once: what is finished is given away, and what the next
-    row of windows adds to waits below. So there is held, in float32, the part of the image's width that two rows of
-    windows share, and one window.
+    row of windows adds to waits below. So there are held, in float32, over the width of the image the rows that two
+    rows of windows share, and beside them one window. Two rows of windows may go together as one.
 
     Args:
         classes: channels of a window's scores.
         width: of the image.
-        window: (rows, columns) of the largest window.
-        shared: most rows that a row of windows shares with the next.
+        window: (rows, columns): the rows of windows that go together reach so many, and a window has so many columns.
+        shared: most rows that are not finished when a row of windows is through.
         weighted: keep the sums of the weights too.
     """
 
@@ -85,7 +86,7 @@ class RowBand:
 
     def _part(self, x0: int, sums: np.ndarray) -> Iterator[Part]:
         if sums.size:
-            yield Part(x0, x0 + sums.shape[2], sums[: self._classes], sums[-1] if self._weighted else None)
+            yield Part(self._top, x0, x0 + sums.shape[2], sums[: self._classes], sums[-1] if self._weighted else None)
 
     def add(self, window: Window, scores: np.ndarray, weight: np.ndarray | None = None) -> None:
         """Add the scores of a window, K×h×w, times ``weight``, h×w (None: 1). ``scores`` is overwritten.

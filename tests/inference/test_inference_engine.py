@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from paddle_rsseg.data.raster import ArrayRaster
 from paddle_rsseg.errors import RssegError
-from paddle_rsseg.inference.engine import WindowPredictor, upsample_rows
+from paddle_rsseg.inference.engine import WindowPredictor, _plan, upsample_rows
 from paddle_rsseg.inference.products import Products
 from paddle_rsseg.inference.spec import InferenceSpec
+from paddle_rsseg.windows import sliding
 
 CLASSES = 5
 SHARES = Products(("probabilities",))
@@ -304,3 +305,43 @@ def test_a_band_tagged_alpha_is_read_where_bands_name_it(tmp_path):
 def test_a_description_that_cannot_be_is_refused(change, message):
     with pytest.raises(RssegError, match=message):
         InferenceSpec(**{"num_classes": 4, **change})
+
+
+@given(st.integers(1, 400), st.integers(1, 60), st.floats(0.01, 1), st.floats(0, 1))
+def test_rows_that_wait_over_the_whole_width_do_not_depend_on_the_height(height, size, part, begin):
+    stride = max(1, round(size * part))
+    rows = sliding(height, size, stride)
+    first = round(begin * (len(rows) - 1))
+    plan = _plan(rows, height, first, len(rows))
+    assert max(row.bottom - row.end for row in plan) <= size - stride
+    assert [band[0] for row in plan for band in row.bands] == list(range(first, len(rows)))
+    edges = [edge for row in plan for band in row.bands for edge in band[1:]]
+    assert edges[0] == rows[first].first
+    assert edges[1:-1:2] == edges[2::2]  # without gap or overlap
+    assert edges[-1] == height
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 60)),
+    window=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    overlap=st.tuples(st.floats(0, 0.95), st.floats(0, 0.9)),
+    blend=st.sampled_from(["uniform", "cosine"]),
+    collar=st.integers(0, 20),
+    batch=st.integers(1, 3),
+    cuts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_any_range_of_bands_is_the_same_to_the_last_bit(size, window, overlap, blend, collar, batch, cuts):
+    stride = tuple(max(1, round(w * (1 - o))) for w, o in zip(window, overlap, strict=True))
+    spec = InferenceSpec(num_classes=CLASSES, window=window, stride=stride, blend=blend)
+    image = np.random.default_rng(sum(size)).integers(1, 256, (*size, 3), np.uint8)
+    image[:, :collar] = 0
+    engine = WindowPredictor(Smear(), spec, batch)
+    raster = ArrayRaster(image, nodata=0)
+    whole = list(engine.bands(raster, SHARES))
+    first, last = sorted(round(cut * len(whole)) for cut in cuts)
+    part = list(engine.bands(raster, SHARES, first, last))
+    assert [band.index for band in part] == list(range(first, last))
+    for seen, expected in zip(part, whole[first:last], strict=True):
+        np.testing.assert_array_equal(seen.labels, expected.labels)
+        np.testing.assert_array_equal(seen.layers["probabilities"], expected.layers["probabilities"])
