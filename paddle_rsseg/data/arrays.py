@@ -16,6 +16,9 @@ from paddle_rsseg.windows import Window
 class ReadByBoth:
     """``read`` and ``valid`` of a raster that has ``read_valid``; see :class:`paddle_rsseg.data.raster.Raster`."""
 
+    gcps: Any = None
+    rpcs: Any = None
+
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
         """H×W×C pixels in the raster's number type."""
         return self.read_valid(window, bands)[0]

@@ -49,6 +49,8 @@ class Facts:
     dtype: np.dtype
     crs: Any
     transform: Any
+    gcps: Any
+    rpcs: Any
     nodata: float | None
     colormap: dict[int, tuple[int, int, int, int]] | None
     descriptions: tuple[str | None, ...]
@@ -72,6 +74,8 @@ class Raster(ReadByBoth):
         readable: the highest band that may be asked for by number: ``count``, and one more with such a band.
         dtype: number type of the pixels.
         crs, transform: rasterio's; None and the identity where the file has no georeference.
+        gcps, rpcs: what places an image that has not been rectified: ground control points, as rasterio's (points,
+            their CRS), and rational polynomial coefficients; None where the file has none.
         nodata: the file's own value for "no data", or None.
         colormap: palette of band 1 as {index: (R, G, B, A)}, or None.
         descriptions: the bands' names, None where the file has none.
@@ -137,6 +141,14 @@ class Raster(ReadByBoth):
     @property
     def transform(self) -> Any:
         return self._facts.transform
+
+    @property
+    def gcps(self) -> Any:  # type: ignore[override]
+        return self._facts.gcps
+
+    @property
+    def rpcs(self) -> Any:  # type: ignore[override]
+        return self._facts.rpcs
 
     @property
     def nodata(self) -> float | None:
@@ -323,6 +335,8 @@ class Raster(ReadByBoth):
             np.dtype(file.dtypes[0]),
             file.crs,
             file.transform,
+            file.gcps if file.gcps[0] and file.crs is None else None,
+            file.rpcs,
             file.nodata,
             file.colormap(1) if palette else None,
             file.descriptions,

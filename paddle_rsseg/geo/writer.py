@@ -25,7 +25,10 @@ TILE = 256  # pixels, both ways
 
 
 def is_georeferenced(raster: Any) -> bool:
-    """The raster knows where on Earth it lies (a CRS), or at least in which coordinates (a transform)."""
+    """The raster knows where on Earth it lies (a CRS), or in which coordinates (a transform), or has what tells its
+    place before it is rectified."""
+    if raster.gcps is not None or raster.rpcs is not None:
+        return True
     return raster.crs is not None or (raster.transform is not None and not raster.transform.is_identity)
 
 
@@ -230,9 +233,13 @@ def _write_tiff(path: Path, rows: Iterable[tuple[int, np.ndarray]], raster: Any,
         "SPARSE_OK": True,  # the tiles come later
         **layout.creation(),
     }
-    if is_georeferenced(raster):
+    if is_georeferenced(raster) and raster.gcps is None:  # a file has a transform or control points
         profile |= {"crs": raster.crs, "transform": raster.transform}
     with _opened(path, "w", **profile) as file:
+        if raster.gcps is not None:
+            file.gcps = raster.gcps
+        if raster.rpcs is not None:
+            file.rpcs = raster.rpcs
         if layout.colours:
             file.write_colormap(1, layout.colours)
         if layout.scale != 1:

@@ -27,7 +27,7 @@ class Prediction:
     Attributes:
         labels: H×W uint8 class ids; ``spec.ignore_index`` where the raster has no data.
         spec: classes, palette, and how it was predicted.
-        crs, transform: of the raster, None and the identity without georeference.
+        crs, transform, gcps, rpcs: of the raster; None and the identity without georeference.
         probabilities: K×H×W float32 if asked for; -1 where the raster has no data.
     """
 
@@ -36,10 +36,12 @@ class Prediction:
     crs: Any = None
     transform: Any = None
     probabilities: np.ndarray | None = None
+    gcps: Any = None
+    rpcs: Any = None
 
     def save(self, stem: str | Path) -> Path:
         """Write ``stem.tif`` (georeferenced) or ``stem.png``, as :func:`paddle_rsseg.geo.writer.write_label_raster`."""
-        raster = Place(self.labels.shape[0], self.labels.shape[1], self.crs, self.transform)
+        raster = Place(len(self.labels), self.labels.shape[1], self.crs, self.transform, self.gcps, self.rpcs)
         return write_label_raster(stem, [Band(0, 0, len(self.labels), self.labels, {})], raster, self.spec)
 
 
@@ -82,7 +84,8 @@ class Predictor:
         products = Products(("probabilities",)) if probabilities else Products()
         bands = list(self.engine.bands(raster, products))
         share = np.concatenate([b.layers["probabilities"] for b in bands], axis=1) if probabilities else None
-        return Prediction(np.concatenate([b.labels for b in bands]), self.spec, raster.crs, raster.transform, share)
+        labels = np.concatenate([b.labels for b in bands])
+        return Prediction(labels, self.spec, raster.crs, raster.transform, share, raster.gcps, raster.rpcs)
 
     def scene(
         self,

@@ -163,7 +163,7 @@ class Scene:
         Returns:
             The files; each is complete or absent.
         """
-        writers = self._writers(Place(self.raster.height, self.raster.width, self.raster.crs, self.raster.transform))
+        writers = self._writers(Place.of(self.raster))
         if self._known:
             bands = self.journal.bands(self.engine, self.raster, self.outputs.computed)
             files = fan_out(self._counted(bands, progress), [*writers, self.journal.keep])[:-1]
@@ -244,6 +244,12 @@ class Place:
     width: int
     crs: Any
     transform: Any
+    gcps: Any = None
+    rpcs: Any = None
+
+    @classmethod
+    def of(cls, raster: Any) -> Place:
+        return cls(raster.height, raster.width, raster.crs, raster.transform, raster.gcps, raster.rpcs)
 
 
 def _state(file: Path) -> list[int] | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 
 from paddle_rsseg.data.raster import ArrayRaster, Raster
 from paddle_rsseg.errors import RssegError
 from paddle_rsseg.geo.overlay import quicklook, write_overlay
 from paddle_rsseg.geo.writer import write_label_raster, write_product
 from paddle_rsseg.inference.engine import Band, WindowPredictor
+from paddle_rsseg.inference.predictor import Predictor
 from paddle_rsseg.inference.products import Products
+from paddle_rsseg.inference.scene import Outputs
 from paddle_rsseg.inference.spec import InferenceSpec
 
 SPEC = InferenceSpec(
@@ -216,3 +221,37 @@ def test_real_geotiffs_become_maps_in_the_same_place(tmp_path, name):
         np.testing.assert_array_equal((made.read(1) == 255)[holes], True)
         assert len(np.unique(made.read(1))) >= 2
     write_overlay(tmp_path / "map.jpg", raster, path, spec)
+
+
+@pytest.mark.parametrize("file_format", ["auto", "cog"])
+def test_what_places_an_image_that_is_not_rectified_is_kept(tmp_path, file_format):
+    points = [
+        GroundControlPoint(row, column, 10 + column / 50, 50 - row / 40 + column / 900, 0)
+        for row in (0, 80) for column in (0, 50, 100)
+    ]  # fmt: skip
+    coefficients = RPC(
+        height_off=10.0, height_scale=500.0, lat_off=50.0, lat_scale=1.0, line_off=40.0, line_scale=40.0,
+        line_num_coeff=[0.0, 0, -1, *[0] * 17], line_den_coeff=[1.0, *[0] * 19], long_off=11.0, long_scale=1.0,
+        samp_off=50.0, samp_scale=50.0, samp_num_coeff=[0.0, 1, *[0] * 18], samp_den_coeff=[1.0, *[0] * 19],
+    )  # fmt: skip
+    for name, crs, given in (("gcps", "EPSG:4326", points), ("rpcs", None, coefficients)):
+        path = tmp_path / f"{name}.tif"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, "w", driver="GTiff", height=80, width=100, count=3, dtype="uint8") as file:
+                file.write(np.random.default_rng(0).integers(0, 256, (3, 80, 100), np.uint8))
+                setattr(file, name, given if crs is None else (given, crs))
+            predictor = Predictor(lambda batch: batch, InferenceSpec(num_classes=3, window=(64, 64), stride=(32, 32)))
+            outputs = Outputs(overlay=False, file_format=file_format)
+            (written,) = predictor.predict_file(path, tmp_path / "maps", outputs=outputs)
+            for result in (written, predictor.predict(path).save(tmp_path / "saved")):
+                assert result.suffix == ".tif"
+                with rasterio.open(path) as image, rasterio.open(result) as file:
+                    if name == "rpcs":
+                        for field in ("line_num_coeff", "samp_num_coeff", "long_off", "line_scale", "height_scale"):
+                            assert getattr(file.rpcs, field) == getattr(coefficients, field)
+                        continue
+                    assert file.gcps[1] == image.gcps[1] == "EPSG:4326"
+                    seen, wanted = ([(p.row, p.col, p.x, p.y) for p in f.gcps[0]] for f in (file, image))
+                    assert len(seen) == 6
+                    assert seen == wanted
