@@ -35,10 +35,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise RssegError(path, f"cannot be written ({why})", "a directory with room that may be written to") from error
 
 
+def is_part(path: Path) -> bool:
+    """Is that the name of a temporary file of :func:`replacing`?"""
+    return path.name.startswith(".") and path.stem.endswith(".part")
+
+
 def remove_parts(path: Path) -> None:
     """What killed processes left of ``path``; only while nobody else writes it."""
     for part in path.parent.iterdir() if path.parent.is_dir() else ():
-        if part.name.startswith(f".{path.stem}.") and part.name.endswith(f".part{path.suffix}"):
+        if is_part(part) and part.name.startswith(f".{path.stem}.") and part.suffix == path.suffix:
             part.unlink(missing_ok=True)
 
 

@@ -250,7 +250,7 @@ def test_kill_and_continue_gives_identical_bytes(tmp_path):
     assert not (out / "prepare.json").exists()
     assert not (out / "train_list.txt").exists()
     # the worst a kill can leave: a half-written file, and a patch whose image was not finished
-    (out / "img_dir/val/.P0000_0_256_0_256.png.1.partial").write_bytes(b"\x89PNG")
+    (out / "img_dir/val/.P0000_0_256_0_256.69801c5b.part.png").write_bytes(b"\x89PNG")
     prepare_isaid(source, out, options, num_workers=2)
     assert tree(out) == wanted
     assert {path: path.stat().st_mtime_ns for path in done} == done, "finished images were done again"

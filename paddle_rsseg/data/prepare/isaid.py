@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from paddle_rsseg.data.files import write_whole
+from paddle_rsseg.data.files import is_part, write_whole
 from paddle_rsseg.data.parallel import worker_count
 from paddle_rsseg.data.prepare import worker
 from paddle_rsseg.data.prepare.isaid_cut import IGNORE, JOURNAL, Options, cut, files_of, finished
@@ -159,7 +159,7 @@ def _check_tree(out: Path, pairs: Sequence[Pair], options: Options, overwrite: b
         wanted = {out / path for pair in pairs for names in files_of(pair, options) for path in names}
         wanted |= {out / "valid_dir/val_list.txt"}
         for path in present:
-            if path.name.startswith(".") and path.name.endswith(".partial"):
+            if is_part(path):
                 path.unlink()  # a killed run's
             elif path not in wanted:
                 raise RssegError(
