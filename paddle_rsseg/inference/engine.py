@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -363,14 +364,15 @@ class WindowPredictor:
 def _plan(rows: list[Span], height: int, first: int, last: int) -> list[_Row]:
     """The rows of windows that the bands ``first <= index < last`` of an image need.
 
-    The last row is pulled back into the image. It and the one above go through it together, so that what they share,
-    nearly all of a window perhaps, need not be kept over the whole width.
+    The last row is pulled back into the image. If it shares more rows with the one above than others do, nearly all of
+    a window perhaps, the two go through it together, so that this need not be kept over the whole width.
     """
     above = rows[first].first
     ends = [*(row.first for row in rows[1:]), height]
     lead = next(i for i, row in enumerate(rows) if row.last > above)  # the first that reaches into the first band
     numbers = [[i] for i in range(lead, last)]
-    if last == len(rows) > 1 and rows[-2].last > rows[-1].first:
+    shared = [row.last - below.first for row, below in pairwise(rows)]
+    if last == len(rows) > 1 and shared[-1] > max(shared[:-1], default=0):
         numbers[-2:] = [[last - 2, last - 1]]
     plan = []
     for together in numbers:
