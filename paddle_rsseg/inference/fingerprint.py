@@ -58,12 +58,17 @@ def fingerprint(model: Any) -> str | None:
     return getattr(model, "fingerprint", None)
 
 
-def versions(backend: Any) -> dict[str, str | None]:
+#: goes up when the engine's sums are made in another order, so that a band may differ in its last bits
+ARITHMETIC = 2
+
+
+def versions(backend: Any) -> dict[str, str | int | None]:
     """Version of everything that takes part in the arithmetic; None: not installed."""
     from paddle_rsseg import __version__
 
     libraries = {**LIBRARIES, **getattr(backend, "libraries", {})}
-    return {"paddle_rsseg": __version__, **{name: version_of(*packages) for name, packages in libraries.items()}}
+    installed = {name: version_of(*packages) for name, packages in libraries.items()}
+    return {"paddle_rsseg": __version__, "arithmetic": ARITHMETIC, **installed}
 
 
 def image_identity(path: str | os.PathLike) -> list[list[Any]]:
